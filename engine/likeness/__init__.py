@@ -1,0 +1,3 @@
+"""Likeness: avatars of real people from one RGB-D capture or one photo."""
+
+__version__ = "0.1.0"

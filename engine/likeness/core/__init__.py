@@ -1,0 +1,1 @@
+"""What the engine and the Blender add-on share: NumPy and the standard library alone."""
