@@ -1,0 +1,1 @@
+"""The stages of each job, from files to an avatar folder."""

@@ -1,0 +1,191 @@
+"""The job behind Create Avatar: read, fit, surface, asset, write."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import threading
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+
+from .. import __version__
+from ..asset.build import build_avatar
+from ..asset.texture import encode_png
+from ..body.fit import draw_overlay, fit_body
+from ..body.landmarks import detect
+from ..body.model import BodyModel, load_default
+from ..capture import read_capture, read_photo
+from ..core.avatar import Avatar, write_avatar
+from ..core.capture import Capture
+from ..core.errors import CANCELLED, LikenessError
+from ..core.files import read_json, write_bytes
+from ..core.fit import Fit
+from ..core.job import JobFolder
+from ..core.progress import Report, quiet
+from ..core.surface import CapturedSurface
+from ..surface.draped import drape
+from ..surface.metrics import capture_quality
+from .defect import as_likeness_error
+from .device import resolve_device
+from .progress import Emit, Tracker
+from .request import AvatarRequest
+from .weights import weight_hashes
+
+log = logging.getLogger("likeness")
+
+#: Expected seconds a stage on two cores: the shares of the progress bar and the first estimate.
+STAGES = {"read": 3.0, "body": 15.0, "surface": 20.0, "colour": 15.0, "write": 2.0}
+
+
+def estimate_seconds() -> float:
+    """What Create Avatar is expected to take on a small machine."""
+    return sum(STAGES.values())
+
+
+def read_input(request: AvatarRequest) -> Capture:
+    """The capture or photo that a request names. Raises LikenessError("capture.*", "photo.*", "input.*")."""
+    if request.capture is not None:
+        return read_capture(
+            Path(request.capture),
+            depth=_path(request.depth),
+            intrinsics=_path(request.intrinsics),
+            mask=_path(request.mask),
+            unit=request.unit,
+            person=request.person,
+        )
+    return read_photo(
+        Path(request.photos[0]), mask=_path(request.mask), focal_px=request.focal_px, person=request.person
+    )
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text).expanduser() if text else None
+
+
+def fit_capture(capture: Capture, model: BodyModel, request: AvatarRequest, report: Report = quiet) -> Fit:
+    """The body's parameters: from `--body`, else fitted. Raises LikenessError("capture.no_person", "body.fit")."""
+    if request.body:
+        return Fit.from_dict(read_json(Path(request.body).expanduser(), "body.fit"))
+    report(0.0, "finding the person")
+    people = detect(capture.color, mask=capture.mask)
+    if not people:
+        raise LikenessError(
+            "capture.no_person",
+            f"{capture.name}: nobody can be found in the picture.",
+            "Choose a picture that shows one whole person, or pose a body yourself and pass it with --body.",
+        )
+    return fit_body(capture, model, people[0], report=report, seed=request.seed)
+
+
+def run_avatar_job(request: AvatarRequest, emit: Emit, cancel: threading.Event | None = None) -> Path:
+    """From files to an avatar folder; the same call resumes a killed or cancelled job.
+
+    emit gets progress events (architecture, section 5). Returns the avatar folder.
+    Raises LikenessError; nothing half-written is left behind, only whole checkpoints.
+    """
+    folder: JobFolder | None = None
+
+    def tell(event: dict[str, object]) -> None:
+        if folder is not None:
+            folder.event({"event": "progress", **event})
+        emit(event)
+
+    tracker = Tracker(STAGES, tell, cancel)
+    existed = request.job_path.exists()
+    try:
+        resolve_device(request.device)
+        with tracker.stage("read"):
+            capture = read_input(request)
+        folder = JobFolder.create(request.job_path, _job_record(request, capture))
+        avatar = _make(request, capture, folder, tracker)
+        with tracker.stage("write"):
+            path = write_avatar(request.out_path, avatar)
+        folder.event({"event": "done", "avatar": str(path)})
+        folder.finish(path.resolve())
+    except BaseException as error:
+        shown = as_likeness_error(error, request.job_path)
+        _leave(folder, shown, keep=existed or request.job_dir is not None)
+        if isinstance(error, Exception):
+            raise shown from error
+        raise
+    if request.job_dir is None:
+        shutil.rmtree(request.job_path, ignore_errors=True)
+    return path
+
+
+def _job_record(request: AvatarRequest, capture: Capture) -> dict[str, object]:
+    """`job.json`: the request, what its checkpoints depend on, versions and seed."""
+    asked = {f: getattr(request, f) for f in request.__struct_fields__}
+    return {"key": request.key(capture), "version": __version__, "seed": request.seed, "request": asked}
+
+
+def _make(request: AvatarRequest, capture: Capture, folder: JobFolder, tracker: Tracker) -> Avatar:
+    """All stages between reading and writing; each one's outcome is a checkpoint."""
+    model = load_default()
+    with tracker.stage("body") as report:
+        fit = _load_fit(folder, capture) or fit_capture(capture, model, request, report)
+        folder.save_checkpoint("body", {"fit": np.frombuffer(_json(fit), np.uint8)})
+        overlay = encode_png(draw_overlay(capture, model, fit))
+        tracker.preview = folder.path / "overlay.png"
+        write_bytes(tracker.preview, overlay)
+    with tracker.stage("surface") as report:
+        surface = _load_surface(folder) or drape(capture, model, fit, report=report)
+        arrays = {f.name: getattr(surface, f.name) for f in fields(surface)}
+        folder.save_checkpoint("surface", {name: array for name, array in arrays.items() if array is not None})
+    with tracker.stage("colour") as report:
+        avatar = build_avatar(
+            surface,
+            capture,
+            model,
+            fit,
+            name=request.avatar_name,
+            method=request.method,
+            settings=request.settings(),
+            report=report,
+        )
+    quality = dict(avatar.quality) | capture_quality(capture, surface) | {"confidence": dict(fit.confidence)}
+    provenance = dict(avatar.provenance) | {
+        "engine": __version__,
+        "weights": weight_hashes(),
+        "settings": request.settings(),
+        "seed": request.seed,
+        "seconds": dict(tracker.seconds),
+        "input_sha256": capture.source_sha256,
+        "warnings": list(capture.warnings),
+    }
+    extra = dict(avatar.extra) | {"previews/overlay.png": overlay}
+    return replace(avatar, quality=quality, provenance=provenance, extra=extra)
+
+
+def _json(fit: Fit) -> bytes:
+    return json.dumps(fit.to_dict()).encode()
+
+
+def _load_fit(folder: JobFolder, capture: Capture) -> Fit | None:
+    stored = folder.load_checkpoint("body")
+    if stored is None or "fit" not in stored:
+        return None
+    log.info("%s: the body fit was resumed", capture.name)
+    return Fit.from_dict(json.loads(stored["fit"].tobytes()))
+
+
+def _load_surface(folder: JobFolder) -> CapturedSurface | None:
+    stored = folder.load_checkpoint("surface")
+    return None if stored is None else CapturedSurface(**stored)
+
+
+def _leave(folder: JobFolder | None, error: LikenessError, *, keep: bool) -> None:
+    """After a failure: record it; a folder without a checkpoint that this run made is removed."""
+    if folder is None:
+        return
+    if not keep and folder.load_checkpoint("body") is None:
+        shutil.rmtree(folder.path, ignore_errors=True)
+        return
+    kind = "cancelled" if error.code == CANCELLED else "failed"
+    try:
+        folder.event({"event": kind, **error.to_dict()})
+    except LikenessError:
+        log.warning("the job folder cannot be written")

@@ -1,0 +1,115 @@
+"""What the artist asked for: one checked record for the command line, the panel and the job folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from .. import __version__
+from ..core.avatar import SUFFIX
+from ..core.capture import Capture
+from ..core.errors import LikenessError
+
+Method = Literal["draped"]
+PresetName = Literal["preview", "standard", "best"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+class Preset(msgspec.Struct, frozen=True):
+    """How much work a result is worth."""
+
+    texture_px: int
+
+
+PRESETS: dict[str, Preset] = {
+    "preview": Preset(texture_px=1024),
+    "standard": Preset(texture_px=2048),
+    "best": Preset(texture_px=4096),
+}
+
+
+class AvatarRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One avatar from one capture (`capture`) or one photo (`photos`).
+
+    out: the avatar folder itself. depth, intrinsics, mask, body: files. unit: of the depth, where its file does not
+    say. focal_px: of a photo. person: which of several people, from 0.
+    """
+
+    out: str
+    capture: str | None = None
+    photos: tuple[str, ...] = ()
+    depth: str | None = None
+    intrinsics: str | None = None
+    mask: str | None = None
+    body: str | None = None
+    unit: str | None = None
+    focal_px: float | None = None
+    person: int = 0
+    method: Method = "draped"
+    preset: PresetName = "standard"
+    device: Device = "auto"
+    seed: int = 0
+    name: str | None = None
+    job_dir: str | None = None
+
+    @property
+    def out_path(self) -> Path:
+        """The avatar folder, always with its suffix."""
+        path = Path(self.out).expanduser()
+        return path if path.name.endswith(SUFFIX) else path.with_name(path.name + SUFFIX)
+
+    @property
+    def avatar_name(self) -> str:
+        """The name that the artist sees."""
+        return self.name or self.out_path.name.removesuffix(SUFFIX)
+
+    @property
+    def job_path(self) -> Path:
+        """The job folder: the one that was asked for, else beside the result."""
+        return Path(self.job_dir).expanduser() if self.job_dir else self.out_path.with_name(self.out_path.name + ".job")
+
+    def settings(self) -> dict[str, Any]:
+        """What decides the outcome, without any path: goes into the avatar's provenance."""
+        keys = ("unit", "focal_px", "person", "method", "preset", "seed")
+        return {k: getattr(self, k) for k in keys} | msgspec.to_builtins(PRESETS[self.preset])
+
+    def key(self, capture: Capture) -> str:
+        """Equal for two requests whose checkpoints may be shared."""
+        mask = hashlib.sha256(capture.mask.tobytes()).hexdigest()
+        body = hashlib.sha256(Path(self.body).read_bytes()).hexdigest() if self.body else ""
+        text = json.dumps([__version__, capture.source_sha256, mask, body, self.settings()], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+_LATER = ("anim", "elicit", "rigged")
+
+
+def avatar_request(params: dict[str, Any]) -> AvatarRequest:
+    """Check what came from outside. Raises LikenessError("usage.*") with one sentence."""
+    if params.get("method") in _LATER:
+        raise LikenessError(
+            "usage.method",
+            f"The method {params['method']} is not part of this version.",
+            "Leave --method out, or choose draped.",
+        )
+    try:
+        request = msgspec.convert(params, AvatarRequest)
+    except msgspec.ValidationError as error:
+        raise LikenessError(
+            "usage.request", f"The request is not understood: {error}.", "Check its settings."
+        ) from error
+    if bool(request.capture) == bool(request.photos):
+        raise LikenessError(
+            "usage.input", "An avatar is made from either one capture or one photo.", "Choose one of the two."
+        )
+    if len(request.photos) > 1:
+        raise LikenessError(
+            "usage.photos",
+            f"{len(request.photos)} photos were chosen, and this version uses one.",
+            "Choose the photo that shows the whole person best.",
+        )
+    return request
