@@ -1,0 +1,145 @@
+"""Clips become actions: the evaluated skeleton and mesh follow SMPL's equations at every frame."""
+
+import bpy
+import numpy as np
+import pytest
+from mannequin import NAMES
+from test_import import BLENDER_AXES, evaluated_vertices, smpl_vertices
+
+FRAMES = 40
+
+
+def random_clip(addon, fps=30.0, up="Y", joints=24, seed=3):
+    """A smooth clip that turns round twice, so that quaternions pass the seam of the sphere."""
+    rng = np.random.default_rng(seed)
+    times = np.linspace(0, 1, FRAMES)[:, None, None]
+    poses = np.sin(2 * np.pi * times * rng.uniform(0.2, 1.5, (1, joints, 3))) * rng.uniform(0, 1.2, (1, joints, 3))
+    poses[:, 0] = times[:, 0] * [0.0, 4 * np.pi, 0.0]
+    trans = np.stack([times[:, 0, 0] * 2 + 3, 0.1 * np.sin(9 * times[:, 0, 0]) + 1.1, times[:, 0, 0] - 4], axis=-1)
+    motion = addon("core.motion")
+    return motion.MotionClip(poses.astype(np.float32), trans.astype(np.float32), fps, up, "spin", "test", "CC0-1.0")
+
+
+def bone_heads(rig) -> np.ndarray:
+    """(24, 3) evaluated joints in world space."""
+    bpy.context.view_layer.update()
+    evaluated = rig.evaluated_get(bpy.context.evaluated_depsgraph_get())
+    return np.array([evaluated.matrix_world @ evaluated.pose.bones[name].head for name in NAMES])
+
+
+@pytest.fixture
+def rig(scene, addon, mannequin_folder):
+    """The mannequin's armature in an empty scene."""
+    return addon("importer").import_avatar(mannequin_folder)
+
+
+def test_every_frame_equals_smpl(scene, addon, rig, mannequin_folder, tmp_path):
+    """A file of our own, untouched: rest pelvis + trans, each frame within 1e-5 m, joints and mesh."""
+    clip = random_clip(addon)
+    addon("core.motion").write_clip(tmp_path / "spin.npz", clip)
+    bpy.ops.likeness.apply_motion(filepath=str(tmp_path / "spin.npz"), start_here=False, on_floor=False, start_frame=5)
+    assert (scene.frame_start, scene.frame_end) == (5, 5 + FRAMES - 1)
+    avatar = addon("core.avatar").read_avatar(mannequin_folder)
+    for frame in range(0, FRAMES, 3):
+        scene.frame_set(5 + frame)
+        expected = smpl_vertices(addon, avatar, clip.poses[frame], clip.trans[frame].astype(np.float64))
+        assert np.abs(evaluated_vertices(rig.children[0]) - expected).max() < 1e-5
+        skinning, frames = addon("core.skinning"), addon("core.frames")
+        transforms = skinning.joint_transforms(
+            frames.rodrigues(clip.poses[frame].astype(np.float64)), avatar.rest_joints.astype(np.float64), avatar.parents
+        )
+        joints = skinning.posed_joints(transforms, avatar.rest_joints.astype(np.float64)) + clip.trans[frame]
+        assert np.abs(bone_heads(rig) - joints @ BLENDER_AXES.T).max() < 1e-5
+
+
+def test_between_frames_nothing_jumps(scene, addon, rig):
+    """Quaternions stay in one half of the sphere: half-way between keys the body is half-way too."""
+    addon("motion").apply_clip(rig, random_clip(addon), 1)
+    scene.frame_set(1)
+    before = bone_heads(rig)
+    for step in range(1, 2 * FRAMES - 2):
+        scene.frame_set(1 + step // 2, subframe=0.5 * (step % 2))
+        now = bone_heads(rig)
+        assert np.abs(now - before).max() < 0.35
+        before = now
+
+
+def test_amass_is_turned_upright(scene, addon, rig, tmp_path):
+    """A Z-up file of 52 joints: the pelvis is above the floor by what the file says."""
+    clip = random_clip(addon, up="Z", joints=52)
+    clip.trans[:] = [0.5, -0.25, 0.1]
+    clip.poses[:] = 0
+    clip.poses[:, 0] = [np.pi / 2, 0, 0]  # AMASS: an upright person is turned by a quarter about X
+    np.savez(
+        tmp_path / "amass.npz", poses=clip.poses.reshape(FRAMES, -1), trans=clip.trans, mocap_framerate=30.0, gender="neutral"
+    )
+    bpy.ops.likeness.apply_motion(filepath=str(tmp_path / "amass.npz"), start_here=False, on_floor=False)
+    heads = dict(zip(NAMES, bone_heads(rig), strict=True))
+    assert heads["head"][2] > heads["pelvis"][2] + 0.4 > heads["left_foot"][2] + 0.8
+    rest = rig.data.bones["pelvis"].head_local
+    # SMPL: rest pelvis + trans in the file's axes, which are Blender's too (Z up), only the rest pelvis is Y up there.
+    expected = np.array([rest[0], rest[2], -rest[1]]) + clip.trans[0]
+    np.testing.assert_allclose(heads["pelvis"], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("fps", "count"), [(60.0, 20), (120.0, 10), (15.0, 79), (29.97, 40)])
+def test_rate_is_the_scene_s(scene, addon, rig, tmp_path, fps, count):
+    addon("core.motion").write_clip(tmp_path / "spin.npz", random_clip(addon, fps=fps))
+    bpy.ops.likeness.apply_motion(filepath=str(tmp_path / "spin.npz"))
+    assert scene.frame_end - scene.frame_start + 1 == count
+
+
+def test_feet_stand_on_the_floor_and_the_walk_starts_here(scene, addon, rig):
+    """Every shipped clip, by name: it starts above the avatar's place and its soles stay near the ground."""
+    clips = addon("core.motion").list_clips()
+    if not clips:
+        pytest.fail("the extension came without motion clips")
+    for name in clips:
+        bpy.ops.likeness.apply_motion(clip=name)
+        scene.frame_set(scene.frame_start)
+        assert np.abs(bone_heads(rig)[0][:2]).max() < 0.02
+        lowest = []
+        for frame in range(scene.frame_start, scene.frame_end + 1, 4):
+            scene.frame_set(frame)
+            lowest.append(evaluated_vertices(rig.children[0])[:, 2].min())
+        assert abs(np.percentile(lowest, 20)) < 0.08, name
+
+
+def test_older_action_is_kept(scene, addon, rig):
+    motion = addon("motion")
+    motion.apply_clip(rig, random_clip(addon), 1)
+    first = rig.animation_data.action
+    motion.apply_clip(rig, random_clip(addon), 1)
+    assert rig.animation_data.action != first and first.name in bpy.data.actions and first.use_fake_user
+
+
+def test_captured_pose_stands_as_captured(scene, addon, rig, mannequin_folder):
+    """Camera space turned by the capture's transform, by points rather than by rotations."""
+    bpy.ops.likeness.apply_capture_pose()
+    avatar = addon("core.avatar").read_avatar(mannequin_folder)
+    in_camera = smpl_vertices(addon, avatar, avatar.capture.pose, avatar.capture.translation) @ BLENDER_AXES
+    world = in_camera @ avatar.world_from_capture[:3, :3].T + avatar.world_from_capture[:3, 3]
+    assert np.abs(evaluated_vertices(rig.children[0]) - world @ BLENDER_AXES.T).max() < 1e-5
+    bpy.ops.likeness.rest_pose()
+    assert np.abs(evaluated_vertices(rig.children[0]) - avatar.vertices @ BLENDER_AXES.T).max() < 1e-6
+
+
+@pytest.mark.parametrize("bad", ["text", "short", "pickle", "missing", "fps"])
+def test_bad_motion_file_is_refused_in_words(scene, addon, rig, tmp_path, bad):
+    path = tmp_path / "bad.npz"
+    arrays = {"poses": np.zeros((5, 72)), "trans": np.zeros((5, 3)), "mocap_framerate": 30.0}
+    if bad == "text":
+        path.write_text("no clip")
+    elif bad != "missing":
+        arrays |= {"short": {"trans": np.zeros((4, 3))}, "fps": {"mocap_framerate": np.nan}}.get(bad, {})
+        if bad == "pickle":
+            arrays["poses"] = np.array([{"a": 1}], dtype=object)
+        np.savez(path, **arrays)
+    with pytest.raises(RuntimeError, match=r"bad\.npz"):
+        bpy.ops.likeness.apply_motion(filepath=str(path))
+    assert rig.animation_data is None
+
+
+def test_motion_without_avatar_says_so(scene):
+    with pytest.raises(RuntimeError, match="No avatar is selected"):
+        bpy.ops.likeness.apply_motion()
