@@ -111,14 +111,14 @@ def read_head(path: Path) -> dict[str, Any]:
     """`avatar.json` of a folder, its version checked. Raises LikenessError("avatar.unreadable" or "avatar.version")."""
     path = Path(path)
     if not (path / "avatar.json").is_file():
-        raise _refuse(path, "is not an avatar folder (it holds no avatar.json)", "Choose a folder that ends in .avatar.")
+        raise _refuse(path, "holds no avatar.json, so it is no avatar folder", "Choose one that ends in .avatar.")
     head = read_json(path / "avatar.json", "avatar.unreadable")
     if not isinstance(head, dict) or not isinstance(head.get("format_version"), int):
         raise _refuse(path, "its avatar.json states no format version")
     if head["format_version"] != FORMAT_VERSION:
         raise LikenessError(
             "avatar.version",
-            f"{path.name}: was made in format {head['format_version']}, and this Likeness reads format {FORMAT_VERSION}.",
+            f"{path.name}: has format {head['format_version']}, and this Likeness reads format {FORMAT_VERSION}.",
             "Update Likeness, or make the avatar again.",
         )
     return head
@@ -194,7 +194,8 @@ def _check(path: Path, avatar: Avatar) -> None:
         raise _refuse(path, "its weights name joints that do not exist")
     if any(not -1 <= int(p) < j for j, p in enumerate(avatar.parents)):
         raise _refuse(path, "its joints are not in order from the root")
-    if not all(np.isfinite(getattr(avatar, n)).all() for n in ("vertices", "skin_weights", "rest_joints", "corner_uvs")):
+    numbers = ("vertices", "skin_weights", "rest_joints", "corner_uvs")
+    if not all(np.isfinite(getattr(avatar, n)).all() for n in numbers):
         raise _refuse(path, "it holds numbers that are not finite")
     if vertices and np.abs(avatar.skin_weights.sum(1) - 1).max() > 1e-4:
         raise _refuse(path, "its skin weights do not sum to one")

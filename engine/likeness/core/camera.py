@@ -31,7 +31,7 @@ class Camera:
         if not all(np.isfinite(n) for n in numbers) or self.fx <= 0 or self.fy <= 0:
             raise LikenessError(
                 "capture.intrinsics",
-                f"The intrinsics are not usable: focal length {self.fx:g} x {self.fy:g}, centre {self.cx:g}, {self.cy:g}.",
+                f"The intrinsics are not usable: focal {self.fx:g}, {self.fy:g}, centre {self.cx:g}, {self.cy:g}.",
                 "Give positive focal lengths in pixels.",
             )
         if self.width < 1 or self.height < 1:

@@ -14,7 +14,7 @@ class Capture:
     """One person in one undistorted picture; colour, mask and depth have the same size.
 
     color: (H, W, 3) u8 sRGB. mask: (H, W) bool, true on the person.
-    depth: (H, W) f32 metres along the optical axis, registered to colour, 0 where there is no reading; None for a photo.
+    depth: (H, W) f32 metres along the optical axis, registered to colour, 0 without a reading; None for a photo.
     camera: intrinsics of the colour picture; camera_known says whether they were measured or assumed.
     up: (3,) f32 unit vector in camera space that points away from the floor.
     source_sha256: of the bytes that were read. mask_source: file, alpha, depth or segmenter.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -28,7 +29,13 @@ def sha256(data: bytes) -> str:
 
 def output_error(path: Path, error: OSError) -> LikenessError:
     """One sentence for a place that cannot be written."""
-    reasons = {13: "may not be written", 30: "is on a read-only disk", 28: "is on a full disk", 122: "is over its quota"}
+    reasons = {
+        errno.EACCES: "may not be written",
+        errno.EPERM: "may not be written",
+        errno.EROFS: "is on a read-only disk",
+        errno.ENOSPC: "is on a full disk",
+        errno.ENOTDIR: "is inside a file, not a folder",
+    }
     reason = reasons.get(error.errno or 0, f"cannot be written ({error.strerror or error})")
     return LikenessError(
         "output.unwritable", f"{path}: this place {reason}.", "Choose another place with --out, or make room there."
@@ -95,10 +102,10 @@ def read_npz(path: Path, code: str = "input.npz", limit: int = MAX_ARRAY_BYTES) 
 def _read_array(stream: Any, size: int) -> np.ndarray:
     """One .npy member, after comparing the header's shape with the member's size."""
     version = np.lib.format.read_magic(stream)
-    read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
-    if read_header is None:
+    if version not in ((1, 0), (2, 0)):
         raise ValueError(f"unknown array version {version}")
-    shape, fortran, dtype = read_header(stream)
+    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = header(stream)
     if dtype.hasobject:
         raise ValueError("it holds Python objects")
     count = 1

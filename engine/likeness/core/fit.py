@@ -20,7 +20,8 @@ class Fit:
 
     pose: (J, 3) f32 axis-angle; pose[0] is the root's orientation in camera axes (SMPL's convention: it turns about
     the rest pelvis), so an upright person who faces the camera has pose[0] = (pi, 0, 0).
-    betas: (K,) f32. translation: (3,) f32 metres. confidence: limb -> 0..1. residuals: figures with units in their names.
+    betas: (K,) f32. translation: (3,) f32 metres. confidence: limb -> 0..1.
+    residuals: figures with units in their names.
     """
 
     pose: np.ndarray
