@@ -119,12 +119,17 @@ def _read_array(stream: Any, size: int) -> np.ndarray:
 
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
-    """A sibling temporary folder that replaces `target` when the block ends well, and vanishes when it does not."""
+    """A sibling temporary folder that replaces `target` when the block ends well, and vanishes when it does not.
+
+    Its name is always the same, so that what a killed process left behind is cleared by the next one.
+    Raises LikenessError("output.unwritable").
+    """
     target = Path(target)
+    temporary = target.with_name(f".{target.name}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
-        os.chmod(temporary, 0o755)
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
     except OSError as error:
         raise output_error(target, error) from error
     try:
@@ -142,12 +147,12 @@ def _swap(temporary: Path, target: Path) -> None:
     if not target.exists():
         os.replace(temporary, target)
         return
-    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
-    os.replace(target, old / "previous")
+    old = target.with_name(f".{target.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    os.replace(target, old)
     try:
         os.replace(temporary, target)
     except OSError:
-        os.replace(old / "previous", target)
+        os.replace(old, target)
         raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
