@@ -1,0 +1,1 @@
+"""From a fitted body and a capture to the person's surface."""

@@ -1,0 +1,248 @@
+"""The fitted body, draped over what the camera measured: depth where there is some, the outline everywhere.
+
+Neither ANIM nor ELICIT: the instant preview, the fallback, and the baseline that both have to beat.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sparse
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+from likeness.body.model import BodyModel
+from likeness.core.capture import Capture
+from likeness.core.errors import LikenessError
+from likeness.core.fit import Fit
+from likeness.core.progress import Report, quiet
+from likeness.core.surface import CapturedSurface
+
+from .bones import BoneCorrection
+from .correspond import Wishes, depth_wishes, joint_neighbours, outline_inside, outline_wishes
+from .refine import DrapeMesh, refine_long_edges, vertex_normals
+from .repair import calm
+from .solve import SmoothField
+from .view import Rays, View, make_view
+
+# 12 mm is two pixels of a Kinect at 2 m; shorter edges would carry no more cloth, only time.
+MAX_EDGE_M = 0.012
+# Depth gates: first wide enough for a fit that is 10 cm off, at last narrower than a forearm.
+BONE_GATES_M = (0.20, 0.16, 0.12, 0.10, 0.08)
+# (length, gate, reach of the outline) of the rounds that find the thickness of cloth along the normals.
+THICKNESS_ROUNDS = ((0.30, 0.12, 0.06), (0.20, 0.10, 0.10), (0.14, 0.08, 0.16), (0.09, 0.08, 0.25))
+# The same for the rounds that move vertices freely, coarse to fine.
+FREE_ROUNDS = ((0.10, 0.10, 0.25), (0.07, 0.08, 0.25), (0.045, 0.06, 0.25), (0.03, 0.05, 0.25), (0.02, 0.05, 0.25))
+FINE_ROUNDS = ((0.010, 0.04, 0.05), (0.006, 0.03, 0.02), (0.005, 0.03, 0.02))
+# The outline is a strip one vertex wide that has to hold against whole sides covered by depth.
+OUTLINE_WEIGHT = 3.0
+MAX_STEP_M = 0.06
+
+
+@dataclass(frozen=True)
+class _Skin:
+    """What stays the same during a drape: (V,) strongest joint, (J, J) neighbours, (V,) stiffness, (V,) bareness."""
+
+    joint: np.ndarray
+    neighbours: np.ndarray
+    stiffness: np.ndarray
+    bare: np.ndarray
+
+
+def drape(capture: Capture, model: BodyModel, fit: Fit, *, report: Report = quiet) -> CapturedSurface:
+    """Drape the fitted body over a capture.
+
+    Returns a surface on the body's topology with long edges split (about 50 000 vertices), camera space, metres.
+    `seen` is 1 where a vertex was measured (photo: is in plain view), 0 where it follows its surroundings.
+    Raises LikenessError capture.empty_mask when the mask is empty, body.fit when the fit is not one of this model.
+    """
+    if not capture.mask.any():
+        raise LikenessError(
+            "capture.empty_mask", f"{capture.name}: the mask shows nobody.", "Give a mask that is white on the person."
+        )
+    report(0.0, "Preparing the body")
+    mesh, joints = posed_mesh(model, fit)
+    main = _largest_component(mesh.faces, len(mesh.vertices))
+    view = make_view(capture)
+    body, faces = mesh.vertices[main], _submesh(mesh.faces, main)
+    skin = _skin(model, mesh.weights[main])
+    drape_job = _Drape(view, body, faces, skin, report)
+    bones = BoneCorrection(mesh.weights[main], joints, model.parents, _bare_joints(model))
+    drape_job.follow_bones(bones)
+    drape_job.find_thickness()
+    drape_job.move_freely()
+    vertices = mesh.vertices.copy()
+    vertices[main] = drape_job.vertices
+    seen = np.zeros(len(vertices))
+    seen[main] = drape_job.seen()
+    _carry_along(vertices, mesh.vertices, main)
+    report(1.0, "Draped")
+    return CapturedSurface(
+        vertices=vertices.astype(np.float32),
+        faces=mesh.faces.astype(np.int32),
+        seen=seen.astype(np.float32),
+        corner_uvs=mesh.corner_uvs.astype(np.float32),
+        skin_weights=mesh.weights.astype(np.float32),
+        body_part=mesh.parts,
+        rest_body=mesh.rest.astype(np.float32),
+    )
+
+
+def posed_mesh(model: BodyModel, fit: Fit) -> tuple[DrapeMesh, np.ndarray]:
+    """The fitted body with long edges split, and its (J, 3) posed joints. Raises LikenessError body.fit."""
+    joints_expected = len(model.parents)
+    if fit.pose.shape != (joints_expected, 3):
+        raise LikenessError(
+            "body.fit",
+            f"The body fit has {len(fit.pose)} joints, but the body model {model.name} has {joints_expected}.",
+            "Fit this body model to the capture again.",
+        )
+    vertices, joints = model.posed(fit.betas, fit.pose, fit.translation)
+    rest, _ = model.rest(fit.betas)
+    weights = np.asarray(model.weights, np.float64)
+    mesh = DrapeMesh(
+        vertices=np.asarray(vertices, np.float64),
+        rest=np.asarray(rest, np.float64),
+        faces=np.asarray(model.faces, np.int64),
+        corner_uvs=np.asarray(model.corner_uvs, np.float64),
+        weights=weights / weights.sum(axis=1, keepdims=True),
+        parts=np.asarray(model.parts, np.uint8),
+    )
+    return refine_long_edges(mesh, MAX_EDGE_M), np.asarray(joints, np.float64)
+
+
+class _Drape:
+    """One drape in progress: the current vertices of one connected, closed mesh."""
+
+    def __init__(self, view: View, body: np.ndarray, faces: np.ndarray, skin: _Skin, report: Report) -> None:
+        self.vertices = body
+        self._view, self._faces, self._skin, self._report = view, faces, skin, report
+        self._field = SmoothField(body, faces)
+        self._rounds = len(BONE_GATES_M) + len(THICKNESS_ROUNDS) + len(FREE_ROUNDS) + len(FINE_ROUNDS)
+        self._done = 0
+
+    def follow_bones(self, bones: BoneCorrection) -> None:
+        """Shift and turn whole limbs; keep the motion, drop the thickness (the next stage finds it better)."""
+        for gate in BONE_GATES_M:
+            self._tick("Laying the body on the measurement")
+            normals = vertex_normals(self.vertices, self._faces)
+            depth, outline = self._wishes(normals, gate, reach=min(gate, 0.10))
+            self.vertices = self.vertices + bones.solve(
+                self.vertices, normals, self._field.area, [depth, _scaled(outline, OUTLINE_WEIGHT)]
+            )
+
+    def find_thickness(self) -> None:
+        """Grow cloth along the normals: one smooth scalar field, so that what sides and front show reaches the back."""
+        base, normals = self.vertices, vertex_normals(self.vertices, self._faces)
+        thickness = np.zeros(len(base))
+        for length, gate, reach in THICKNESS_ROUNDS:
+            self._tick("Finding the thickness of the clothes")
+            current = vertex_normals(self.vertices, self._faces)
+            depth, outline = self._wishes(current, gate, reach)
+            want, weight = np.zeros(len(base)), np.zeros(len(base))
+            for wish, factor, least in ((depth, 1.0, 0.3), (outline, OUTLINE_WEIGHT, 0.5)):
+                cosine = np.sum(normals * wish.normal, axis=1)
+                step = np.sum(wish.normal * wish.move, axis=1) / np.where(np.abs(cosine) > least, cosine, 1.0)
+                share = np.where(np.abs(cosine) > least, factor * wish.weight, 0.0)
+                want += share * np.clip(step, -MAX_STEP_M, MAX_STEP_M)
+                weight += share
+            target = thickness + want / np.maximum(weight, 1e-9)
+            # Bare hands and face have no thickness: they hold the field at zero.
+            total = weight + self._skin.bare
+            target = target * weight / np.maximum(total, 1e-9)
+            found = self._field.solve(target[:, None], total, length * self._skin.stiffness, stretch=0.3 * length)
+            thickness = np.clip(found[:, 0], -0.03, 0.30)
+            self.vertices = base + thickness[:, None] * normals
+
+    def move_freely(self) -> None:
+        """Displace vertices in space, coarse to fine, and calm folded triangles."""
+        base = self.vertices
+        for rounds, message in ((FREE_ROUNDS, "Draping"), (FINE_ROUNDS, "Draping the details")):
+            for length, gate, reach in rounds:
+                self._tick(message)
+                normals = vertex_normals(self.vertices, self._faces)
+                depth, outline = self._wishes(normals, gate, reach)
+                along = np.sum(depth.normal * depth.move, axis=1, keepdims=True) * depth.normal
+                weight = depth.weight + OUTLINE_WEIGHT * outline.weight
+                step = depth.weight[:, None] * along + OUTLINE_WEIGHT * outline.weight[:, None] * outline.move
+                step = _clamped(step / np.maximum(weight, 1e-9)[:, None], MAX_STEP_M)
+                target = self.vertices - base + step
+                moved = self._field.solve(target, weight, length * self._skin.stiffness, stretch=0.1 * length)
+                self.vertices = base + moved
+            self.vertices, _ = calm(self.vertices, self._faces, base, self._field)
+
+    def seen(self) -> np.ndarray:
+        """(V,) 0..1: in view, facing the camera, and where there is depth lying on it."""
+        normals = vertex_normals(self.vertices, self._faces)
+        rays = Rays(self.vertices, self._faces)
+        toward = -self.vertices / np.linalg.norm(self.vertices, axis=1, keepdims=True)
+        facing = np.clip((np.sum(normals * toward, axis=1) - 0.1) / 0.3, 0, 1) * rays.visible()
+        if self._view.depth is None:
+            return facing * outline_inside(self._view, self.vertices)
+        depth = depth_wishes(self._view, rays, normals, self._skin.joint, self._skin.neighbours, 0.04)
+        off = np.abs(np.sum(depth.normal * depth.move, axis=1))
+        return facing * np.clip((0.016 - off) / 0.008, 0, 1) * np.clip(depth.weight / 0.2, 0, 1)
+
+    def _wishes(self, normals: np.ndarray, gate: float, reach: float) -> tuple[Wishes, Wishes]:
+        rays = Rays(self.vertices, self._faces)
+        depth = depth_wishes(self._view, rays, normals, self._skin.joint, self._skin.neighbours, gate)
+        return depth, outline_wishes(self._view, rays, normals, reach, max(gate, 0.10))
+
+    def _tick(self, message: str) -> None:
+        self._report(0.05 + 0.9 * self._done / self._rounds, message)
+        self._done += 1
+
+
+def _scaled(wishes: Wishes, factor: float) -> Wishes:
+    return Wishes(wishes.move, wishes.weight * factor, wishes.normal)
+
+
+def _clamped(move: np.ndarray, longest: float) -> np.ndarray:
+    size = np.linalg.norm(move, axis=1, keepdims=True)
+    return move * np.minimum(1.0, longest / np.maximum(size, 1e-12))
+
+
+def _bare_joints(model: BodyModel) -> np.ndarray:
+    """(J,) bool: hands and head, where a fit error must not pass for thick cloth."""
+    return np.array([n.endswith(("wrist", "hand")) or n == "head" for n in model.joint_names])
+
+
+def _skin(model: BodyModel, weights: np.ndarray) -> _Skin:
+    names = model.joint_names
+    hand = weights[:, [n.endswith(("wrist", "hand")) for n in names]].sum(axis=1)
+    foot = weights[:, [n.endswith(("ankle", "foot")) for n in names]].sum(axis=1)
+    return _Skin(
+        joint=np.argmax(weights, axis=1),
+        neighbours=joint_neighbours(np.asarray(model.parents), names),
+        # Fingers are a centimetre thick: the field that drapes a coat would fold them at once.
+        stiffness=1.0 + 4.0 * hand + 1.5 * foot,
+        bare=2.0 * hand,
+    )
+
+
+def _largest_component(faces: np.ndarray, count: int) -> np.ndarray:
+    """Indices of the vertices of the mesh's largest connected piece: the skin, without eyeballs and teeth."""
+    pairs = faces[:, [0, 1, 1, 2]].reshape(-1, 2)
+    graph = sparse.coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
+    labels = connected_components(graph, directed=False)[1]
+    return np.flatnonzero(labels == np.argmax(np.bincount(labels)))
+
+
+def _submesh(faces: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Faces whose corners are all in the sorted indices `kept`, renumbered to it."""
+    position = np.full(int(faces.max()) + 1, -1, np.int64)
+    position[kept] = np.arange(len(kept))
+    renamed = position[faces]
+    return renamed[(renamed >= 0).all(axis=1)]
+
+
+def _carry_along(vertices: np.ndarray, before: np.ndarray, main: np.ndarray) -> None:
+    """Move the vertices outside `main` (eyeballs, teeth) with the skin around them, in place."""
+    others = np.setdiff1d(np.arange(len(vertices)), main)
+    if not len(others):
+        return
+    distance, near = cKDTree(before[main]).query(before[others], k=60)
+    weight = 1 / (distance + 0.005)
+    moved = (vertices - before)[main][near]
+    vertices[others] = before[others] + np.sum(moved * weight[..., None], axis=1) / weight.sum(axis=1, keepdims=True)
