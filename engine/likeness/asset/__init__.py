@@ -1,0 +1,1 @@
+"""Captured surface to avatar: unposing, textures, skin weights, GLB, pictures."""

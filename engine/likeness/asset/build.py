@@ -1,0 +1,215 @@
+"""Captured surface to avatar: skin weights, unposing, texture, GLB, previews."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import trimesh
+
+from .. import __version__
+from ..body.model import BodyModel
+from ..core.avatar import METHODS, Avatar
+from ..core.capture import Capture
+from ..core.errors import LikenessError
+from ..core.fit import Fit
+from ..core.frames import rodrigues
+from ..core.motion import MotionClip, list_clips, read_clip
+from ..core.progress import Report, part, quiet
+from ..core.skinning import joint_transforms, skin, strongest
+from ..core.surface import CapturedSurface
+from .bake import Baked, bake
+from .fill import RestBody
+from .geometry import vertex_normals
+from .glb import write_glb
+from .layout import complete
+from .limbs import joint_share, region_weights
+from .previews import with_previews
+from .texture import encode_png
+from .unpose import unpose
+
+TEXTURE_PX = {"preview": 2048, "standard": 2048, "best": 4096}
+_GLB_CLIP = "walk_02_01"
+_GLB_SECONDS = 4.0
+
+
+@dataclass
+class _Stopwatch:
+    """Seconds a stage, for the provenance."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - start, 2)
+
+
+def build_avatar(
+    surface: CapturedSurface,
+    capture: Capture,
+    model: BodyModel,
+    fit: Fit,
+    *,
+    name: str,
+    method: str,
+    settings: Mapping[str, Any],
+    report: Report = quiet,
+) -> Avatar:
+    """Make the avatar of a captured surface.
+
+    surface: in the capture's camera space, metres. fit: the body in that capture. settings: resolved settings, kept in
+    the provenance; `preset` (preview, standard, best) decides the texture's size. The avatar's extra files are
+    capture_surface.ply, avatar.glb and previews/*.png. Raises LikenessError("body.*", "usage.method") and what
+    `report` raises.
+    """
+    if method not in METHODS:
+        raise LikenessError("usage.method", f"There is no method {method}.", f"Choose one of: {', '.join(METHODS)}.")
+    watch = _Stopwatch()
+    size = TEXTURE_PX.get(str(settings.get("preset", "standard")), TEXTURE_PX["standard"])
+    with watch.stage("unpose"):
+        report(0.02, "Taking the surface out of its pose")
+        surface = complete(surface, model, fit)
+        skinned = unposed(surface, model, fit)
+    with watch.stage("bake"):
+        body = rest_body(skinned, surface, model, fit)
+        assert surface.corner_uvs is not None
+        baked = bake(capture, surface.vertices, surface.corner_uvs, body, size=size, report=part(report, 0.1, 0.75))
+    avatar = Avatar(
+        name=name,
+        method=method,
+        body_model={"id": model.name, "licence": model.licence},
+        betas=np.asarray(fit.betas, np.float32),
+        joint_names=tuple(model.joint_names),
+        parents=np.asarray(model.parents, np.int32),
+        rest_joints=skinned.rest_joints,
+        vertices=skinned.vertices,
+        faces=surface.faces.astype(np.int32),
+        corner_uvs=surface.corner_uvs.astype(np.float32),
+        skin_joints=skinned.skin_joints,
+        skin_weights=skinned.skin_weights,
+        seen=np.clip(surface.seen, 0, 1).astype(np.float32),
+        body_part=np.asarray(surface.body_part, np.uint8),
+        part_names=tuple(model.part_names),
+        textures={"albedo.png": encode_png(baked.image)},
+        capture=fit,
+        world_from_capture=world_from_capture(capture, fit, surface.vertices, skinned.rest_joints),
+        quality={**skinned.figures, **baked.figures, "confidence": dict(fit.confidence), **fit.residuals},
+        licences=_licences(model),
+        extra={"capture_surface.ply": surface_ply(surface, baked)},
+    )
+    with watch.stage("glb"):
+        report(0.8, "Writing the GLB")
+        avatar = replace(avatar, extra={**avatar.extra, "avatar.glb": write_glb(avatar, showcase_clip())})
+    with watch.stage("previews"):
+        avatar = with_previews(avatar, report=part(report, 0.88, 1.0))
+    report(1.0, "Avatar built")
+    return replace(avatar, provenance=_provenance(capture, settings, watch))
+
+
+@dataclass(frozen=True)
+class Skinned:
+    """The unposed surface with its rig: see Avatar for shapes."""
+
+    vertices: np.ndarray
+    skin_joints: np.ndarray
+    skin_weights: np.ndarray
+    rest_joints: np.ndarray
+    figures: dict[str, float]
+
+
+def unposed(surface: CapturedSurface, model: BodyModel, fit: Fit) -> Skinned:
+    """Four influences a vertex, rest joints of the fitted shape, and the surface in the rest pose."""
+    assert surface.skin_weights is not None
+    _, joints = model.rest(fit.betas)
+    index, weight = strongest(surface.skin_weights, 4)
+    turns = rodrigues(np.asarray(fit.pose, np.float64))
+    transforms = joint_transforms(turns, joints.astype(np.float64), model.parents)
+    translation = np.asarray(fit.translation, np.float64)
+    rest, figures = unpose(surface.vertices, surface.faces, index, weight, transforms, translation, surface.rest_body)
+    again = skin(rest.astype(np.float64), index, weight, transforms) + translation
+    error_mm = 1000 * np.linalg.norm(again - surface.vertices, axis=1)
+    figures["repose_error_median_mm"] = float(np.median(error_mm))
+    figures["repose_error_p95_mm"] = float(np.percentile(error_mm, 95))
+    return Skinned(rest, index, weight, joints.astype(np.float32), figures)
+
+
+def rest_body(skinned: Skinned, surface: CapturedSurface, model: BodyModel, fit: Fit) -> RestBody:
+    """What the filler of unseen colours knows: where head and hands are."""
+    names = list(model.joint_names)
+    index, weight = skinned.skin_joints, skinned.skin_weights
+    shape, _ = model.rest(fit.betas)
+    return RestBody(
+        positions=(surface.rest_body if surface.rest_body is not None else skinned.vertices).astype(np.float64),
+        faces=surface.faces,
+        regions=region_weights(index, weight, names),
+        hands=joint_share(index, weight, [i for i, n in enumerate(names) if n.endswith("hand")]),
+        skull=joint_share(index, weight, [names.index("head")]),
+        chin=skinned.rest_joints[names.index("head")].astype(np.float64),
+        crown=shape[model.landmark_vertices["crown"]].astype(np.float64),
+    )
+
+
+def world_from_capture(capture: Capture, fit: Fit, vertices: np.ndarray, rest_joints: np.ndarray) -> np.ndarray:
+    """(4, 4): the capture's camera space put upright, the lowest point at y = 0 under the pelvis, the camera on +Z."""
+    up = np.asarray(capture.up, np.float64)
+    up = up / np.linalg.norm(up)
+    back = np.array([0.0, 0.0, -1.0])
+    back = back - (back @ up) * up
+    if np.linalg.norm(back) < 1e-6:
+        back = np.array([0.0, 1.0, 0.0]) - up[1] * up
+    back /= np.linalg.norm(back)
+    out = np.eye(4)
+    out[:3, :3] = np.stack([np.cross(up, back), up, back])
+    pelvis = out[:3, :3] @ (rest_joints[0] + np.asarray(fit.translation, np.float64))
+    floor = (vertices.astype(np.float64) @ up).min()
+    out[:3, 3] = (-pelvis[0], -floor, -pelvis[2])
+    return out
+
+
+def surface_ply(surface: CapturedSurface, baked: Baked) -> bytes:
+    """The surface as captured, binary PLY: camera space, metres, with normals, colours and its faces."""
+    mesh = trimesh.Trimesh(
+        surface.vertices,
+        surface.faces,
+        vertex_normals=vertex_normals(surface.vertices, surface.faces),
+        vertex_colors=np.column_stack([baked.vertex_colors, np.full(len(surface.vertices), 255, np.uint8)]),
+        process=False,
+    )
+    return bytes(mesh.export(file_type="ply", encoding="binary_little_endian", vertex_normal=True))
+
+
+def showcase_clip() -> MotionClip | None:
+    """The shipped walk, its first seconds; None where no clip ships."""
+    shipped = list_clips()
+    walks = [n for n in shipped if n == _GLB_CLIP] or [n for n in shipped if n.startswith("walk")]
+    if not walks:
+        return None
+    clip = read_clip(shipped[walks[0]])
+    frames = max(2, int(_GLB_SECONDS * clip.fps))
+    return replace(clip, poses=clip.poses[:frames], trans=clip.trans[:frames])
+
+
+def _licences(model: BodyModel) -> list[dict[str, str]]:
+    return [
+        {"files": "mesh.npz (rig, weights, topology), avatar.glb", "licence": model.licence, "origin": model.name},
+        {"files": "textures/*, previews/*, capture_surface.ply", "licence": "the artist's own", "origin": "capture"},
+    ]
+
+
+def _provenance(capture: Capture, settings: Mapping[str, Any], watch: _Stopwatch) -> dict[str, Any]:
+    return {
+        "engine_version": __version__,
+        "settings": dict(settings),
+        "seed": settings.get("seed", 0),
+        "seconds": watch.seconds,
+        "input_sha256": capture.source_sha256,
+        "input_kind": capture.kind,
+        "mask_source": capture.mask_source,
+        "camera_known": capture.camera_known,
+    }

@@ -1,0 +1,197 @@
+"""Colours for what the picture does not show.
+
+Beside a seen place the picture itself is the best guess (photo.suggestion). Farther on, each region of the body wears
+at one height what the picture shows of it at that height, print and shadow left out (Profiles). The head is its own
+matter: hair behind, never a second face; its hidden side mirrors the seen one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+import scipy.sparse.linalg as spl
+from scipy.spatial import cKDTree
+
+from .geometry import edges, uniform_laplacian
+from .limbs import MIRRORED, REGIONS
+from .photo import Photo, ramp
+
+_FADE_M = 0.035
+_BAND_M = 0.015
+_SEEN = 0.5
+_MANY = 20
+_FEW = 5
+_NO_COLOUR = 128.0
+
+
+@dataclass(frozen=True)
+class RestBody:
+    """What the filler knows of the body under the surface.
+
+    positions (V, 3) f64 rest frame, metres; faces (F, 3); regions (V, R) weights in limbs.REGIONS; hands, skull (V,)
+    weights of the hand and head joints; chin (3,), crown (3,): rest positions.
+    """
+
+    positions: np.ndarray
+    faces: np.ndarray
+    regions: np.ndarray
+    hands: np.ndarray
+    skull: np.ndarray
+    chin: np.ndarray
+    crown: np.ndarray
+
+    def at_pixels(self, photo: Photo, values: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Vertex values (V, C) at the surface points that these pixels show -> (N, C)."""
+        corner = self.faces[photo.face[rows, columns]]
+        return np.einsum("nk,nkc->nc", photo.barycentric[rows, columns], values[corner])
+
+
+@dataclass(frozen=True)
+class Profiles:
+    """Per region the seen colour along the region: height in the rest pose, for arms and hands the way outwards.
+
+    colours (R, B, 3) f32 0..255 at `centres` (B,) metres.
+    """
+
+    centres: np.ndarray
+    colours: np.ndarray
+
+    def at(self, positions: np.ndarray, regions: np.ndarray) -> np.ndarray:
+        """Rest positions (N, 3), region weights (N, R) -> (N, 3) f32 0..255."""
+        out = np.zeros((len(positions), 3), np.float32)
+        for region in range(len(REGIONS)):
+            rows = np.nonzero(regions[:, region] > 1e-3)[0]
+            if len(rows):
+                place = _along(positions[rows], region)
+                colour = np.stack([np.interp(place, self.centres, self.colours[region, :, c]) for c in range(3)], 1)
+                out[rows] += regions[rows, region : region + 1] * colour.astype(np.float32)
+        return out / np.maximum(regions.sum(1, keepdims=True), 1e-6)
+
+
+def read_profiles(photo: Photo, body: RestBody) -> Profiles:
+    """Medians of the picture over bands of each region; regions that are hidden take their mirror image's."""
+    rows, columns = np.nonzero((photo.face >= 0) & (photo.trust > 0.02))
+    colour = photo.color[rows, columns].astype(np.float32)
+    trust = photo.trust[rows, columns]
+    position = body.at_pixels(photo, body.positions, rows, columns)
+    region = body.at_pixels(photo, body.regions, rows, columns).argmax(1) if len(rows) else np.zeros(0, int)
+    reach = float(np.abs(body.positions).max()) + _BAND_M
+    count = int(np.ceil(2 * reach / _BAND_M))
+    centres = (np.arange(count) + 0.5) * _BAND_M - reach
+    out = np.full((len(REGIONS), count, 3), np.nan, np.float32)
+    for index in range(len(REGIONS)):
+        mine = np.nonzero(region == index)[0]
+        band = ((_along(position[mine], index) + reach) / _BAND_M).astype(int)
+        order = np.argsort(band, kind="stable")
+        for group in np.split(mine[order], np.nonzero(np.diff(band[order]))[0] + 1):
+            sure = group[trust[group] > 0.5]
+            chosen = sure if len(sure) >= _MANY else group
+            if len(chosen) >= _FEW:
+                place = int((_along(position[chosen[:1]], index)[0] + reach) / _BAND_M)
+                out[index, place] = np.median(colour[chosen], axis=0)
+    return Profiles(centres, _completed(out, np.median(colour, axis=0) if len(colour) else np.full(3, _NO_COLOUR)))
+
+
+def _completed(colours: np.ndarray, average: np.ndarray) -> np.ndarray:
+    """Bands without a colour take their neighbours'; regions without one their mirror image's, or the average."""
+    out = colours.copy()
+    for index, other in enumerate(MIRRORED):
+        known = ~np.isnan(colours[index, :, 0])
+        source = colours[index] if known.sum() >= 3 else colours[other]
+        known = ~np.isnan(source[:, 0])
+        if not known.any():
+            out[index] = average
+            continue
+        for channel in range(3):
+            out[index, :, channel] = np.interp(np.arange(len(known)), np.nonzero(known)[0], source[known, channel])
+    return out
+
+
+def _along(positions: np.ndarray, region: int) -> np.ndarray:
+    """(N,) metres: where along its region a rest position lies."""
+    outwards = "arm" in REGIONS[region] or "hand" in REGIONS[region]
+    return np.abs(positions[:, 0]) if outwards else positions[:, 1]
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """Per vertex: colour (V, 3) f32 0..255 that the head wants, by how much (`share`), and `depth` into the unseen.
+
+    share and depth (V,) f32 0..1 are 0 at seen vertices and fade in over a few centimetres, so that no seam shows.
+    """
+
+    colour: np.ndarray
+    share: np.ndarray
+    depth: np.ndarray
+
+
+def read_overrides(photo: Photo, captured: np.ndarray, visible: np.ndarray, body: RestBody) -> Overrides:
+    """captured (V, 3) camera space, visible (V,) 0..1 -> Overrides."""
+    colour = photo.suggestion(captured, body.regions)
+    share = np.zeros(len(captured))
+    seen = visible > _SEEN
+    _head(photo, seen, body, colour, share)
+    _mirrored_head(photo, captured, seen, body, colour, share)
+    faded = _faded(np.stack([share, np.ones(len(share))], 1), seen, body)
+    return Overrides(colour.astype(np.float32), faded[:, 0], faded[:, 1])
+
+
+def _head(photo: Photo, seen: np.ndarray, body: RestBody, colour: np.ndarray, share: np.ndarray) -> None:
+    """Hair behind and above, and a face of skin where the person looks away: medians of what is seen of both."""
+    inside = body.skull > 0.5
+    if not inside.any():
+        return
+    points = body.positions
+    height = (points[:, 1] - body.chin[1]) / max(body.crown[1] - body.chin[1], 1e-6)
+    middle = 0.5 * (points[inside, 2].min() + points[inside, 2].max()) - 0.01
+    behind = ramp(middle - points[:, 2], -0.01, 0.03)
+    scalp = np.maximum(behind * ramp(height, 0.15, 0.4), ramp(height, 0.84, 0.94)) * body.skull
+    hair = _pixel_median(photo, body, scalp * ramp(height, 0.3, 0.5))
+    if hair is not None:
+        colour[scalp > 0] = hair
+        share[:] = np.maximum(share, scalp)
+    face = (1 - behind) * ramp(height, 0.0, 0.1) * (1 - ramp(height, 0.7, 0.85)) * body.skull
+    skin = _pixel_median(photo, body, body.hands)
+    if skin is not None and (seen & (face > 0.5)).sum() < 0.1 * (face > 0.5).sum():
+        colour[face > 0.01] = skin
+        share[:] = np.maximum(share, face)
+
+
+def _pixel_median(photo: Photo, body: RestBody, weight: np.ndarray) -> np.ndarray | None:
+    """(3,) median colour of the pixels where the vertex weight (V,) is high; None when too few are seen."""
+    rows, columns = np.nonzero((photo.face >= 0) & (photo.trust > 0.3))
+    strong = body.at_pixels(photo, weight[:, None], rows, columns)[:, 0] > 0.5
+    if strong.sum() < _MANY:
+        return None
+    return np.median(photo.color[rows[strong], columns[strong]], axis=0).astype(np.float32)
+
+
+def _mirrored_head(
+    photo: Photo, captured: np.ndarray, seen: np.ndarray, body: RestBody, colour: np.ndarray, share: np.ndarray
+) -> None:
+    """The head's hidden side takes the colours of its mirror image where that is seen."""
+    rows = np.nonzero(~seen & (body.skull > 0.5))[0]
+    if not len(rows):
+        return
+    reflected = body.positions[rows] * np.array([-1.0, 1.0, 1.0])
+    distance, partner = cKDTree(body.positions).query(reflected, distance_upper_bound=0.03)
+    found = np.isfinite(distance)
+    found[found] = seen[partner[found]]
+    colour[rows[found]] = photo.colours(captured[partner[found]])
+    share[rows[found]] = 1.0
+
+
+def _faded(values: np.ndarray, seen: np.ndarray, body: RestBody) -> np.ndarray:
+    """Screened smoothing of (V, C) values with 0 held at seen vertices -> f32."""
+    edge = edges(body.faces)
+    length = np.linalg.norm(body.positions[edge[:, 0]] - body.positions[edge[:, 1]], axis=1)
+    laplacian = uniform_laplacian(edge, len(values), (_FADE_M / np.maximum(length, 1e-3)) ** 2)
+    free = np.nonzero(~seen)[0]
+    out = np.zeros(values.shape, np.float32)
+    if len(free):
+        system = (laplacian[free][:, free] + sp.identity(len(free))).tocsc()
+        solved = spl.spsolve(system, values[free])
+        out[free] = np.clip(solved.reshape(len(free), -1), 0, 1)
+    return out

@@ -1,0 +1,157 @@
+"""What the captured picture can be trusted to show of the surface, and what it suggests beside that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageFilter
+from scipy import ndimage
+
+from ..core.camera import Camera
+from ..core.capture import Capture
+from .limbs import REGIONS
+from .rays import RayScene
+from .texture import bilinear, pull_push
+
+_JUMP_M = 0.03
+_DISAGREE_M = 0.06
+_LAYER_HEIGHT_PX = 400
+_MEDIAN_SHARE = 0.03
+_FACING_LOW, _FACING_HIGH = 0.12, 0.38
+
+
+@dataclass(frozen=True)
+class Photo:
+    """The capture's picture as the baker uses it.
+
+    color (H, W, 3) u8. trust (H, W) f32 0..1: the pixel shows the person's surface where the mesh says so, and not the
+    background or another limb. layers (R, h, w, 3) f32: per region (limbs.REGIONS) the picture without small detail,
+    carried on beyond the region's outline. face (H, W) i32 and barycentric (H, W, 3): the mesh's point in each pixel.
+    """
+
+    color: np.ndarray
+    trust: np.ndarray
+    layers: np.ndarray
+    layer_camera: Camera
+    face: np.ndarray
+    barycentric: np.ndarray
+    scene: RayScene
+    camera: Camera
+
+    def visibility(self, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
+        """(N, 3) surface points and unit normals -> (N,) f32 0..1: how well the picture shows them."""
+        distance = np.linalg.norm(points, axis=1)
+        toward = -points / np.maximum(distance, 1e-9)[:, None]
+        facing = np.einsum("nk,nk->n", normals, toward)
+        out = ramp(facing, _FACING_LOW, _FACING_HIGH)
+        pixels = self.camera.project(points)
+        last = np.array([self.camera.width - 1, self.camera.height - 1])
+        inside = ((pixels >= 0) & (pixels <= last)).all(1)
+        rows = np.nonzero(inside & (out > 0) & (points[:, 2] > 1e-3))[0]
+        trust = bilinear(self.trust[..., None], pixels[rows])[:, 0]
+        start = points[rows] + normals[rows] * 0.003
+        hidden = self.scene.blocked(start, toward[rows], distance[rows] * 0.98)
+        kept = np.zeros(len(points), np.float32)
+        kept[rows] = out[rows] * trust * ~hidden
+        return kept
+
+    def colours(self, points: np.ndarray) -> np.ndarray:
+        """(N, 3) points in camera space -> (N, 3) f32 sRGB 0..255 of the picture there."""
+        return bilinear(self.color, self.camera.project(points))
+
+    def suggestion(self, points: np.ndarray, regions: np.ndarray) -> np.ndarray:
+        """Colours without detail for points (N, 3) that belong to the regions by (N, R) weights -> (N, 3) f32 0..255.
+
+        The far side of a limb takes what the picture shows at the same place of the same limb.
+        """
+        pixels = self.layer_camera.project(points)
+        out = np.zeros((len(points), 3), np.float32)
+        for region in range(len(REGIONS)):
+            rows = np.nonzero(regions[:, region] > 1e-3)[0]
+            if len(rows):
+                out[rows] += regions[rows, region : region + 1] * bilinear(self.layers[region], pixels[rows])
+        return out / np.maximum(regions.sum(1, keepdims=True), 1e-6)
+
+
+def read_photo(capture: Capture, vertices: np.ndarray, faces: np.ndarray, regions: np.ndarray) -> Photo:
+    """capture; the captured surface in its camera space; (V, R) region weights of its vertices -> Photo."""
+    scene = RayScene(vertices, faces)
+    face, hits = scene.view(capture.camera)
+    covered = face >= 0
+    depth = np.where(covered, hits.distance.reshape(face.shape), 0).astype(np.float32)
+    trust = _trust(capture, covered, depth)
+    face_region = regions[faces].sum(1).argmax(1)
+    region = np.where(covered, face_region[np.maximum(face, 0)], -1)
+    layers, layer_camera = _layers(capture, trust, region)
+    barycentric = hits.barycentric.reshape(*face.shape, 3)
+    return Photo(capture.color, trust, layers, layer_camera, face, barycentric, scene, capture.camera)
+
+
+def _trust(capture: Capture, covered: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """(H, W) f32: 0 near the outlines of the mask and of limbs before other limbs, 1 inside."""
+    rows = np.nonzero(capture.mask.any(1))[0]
+    height = rows[-1] - rows[0] + 1 if len(rows) else 1
+    rim = float(np.clip(0.003 * height, 1.0, 6.0))
+    solid = capture.mask & ~_jumps(depth, covered)
+    if capture.depth is not None:
+        measured = capture.depth > 0
+        solid &= ~_jumps(capture.depth, measured & capture.mask)
+        solid &= ~(measured & covered & (np.abs(capture.depth - depth) > _DISAGREE_M))
+    # The picture's border counts as outline: beyond it nothing is known.
+    inner = ndimage.distance_transform_edt(np.pad(solid, 1))[1:-1, 1:-1]
+    return ramp(inner, rim, 2 * rim + 0.5)
+
+
+def _jumps(depth: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """(H, W) bool: valid pixels beside a valid neighbour that lies much nearer or farther."""
+    out = np.zeros(depth.shape, bool)
+    for axis in (0, 1):
+        first = [slice(None), slice(None)]
+        second = [slice(None), slice(None)]
+        first[axis], second[axis] = slice(None, -1), slice(1, None)
+        before, after = tuple(first), tuple(second)
+        jump = (np.abs(depth[after] - depth[before]) > _JUMP_M) & valid[after] & valid[before]
+        out[before] |= jump
+        out[after] |= jump
+    return out
+
+
+def _layers(capture: Capture, trust: np.ndarray, region: np.ndarray) -> tuple[np.ndarray, Camera]:
+    """Per region its trusted pixels, filled outwards, small detail removed; and the camera of these small pictures."""
+    rows, columns = np.nonzero(capture.mask.any(1))[0], np.nonzero(capture.mask.any(0))[0]
+    top, bottom = (rows[0], rows[-1] + 1) if len(rows) else (0, capture.camera.height)
+    left, right = (columns[0], columns[-1] + 1) if len(columns) else (0, capture.camera.width)
+    part = np.s_[top:bottom, left:right]
+    color, trust, region = capture.color[part], trust[part], region[part]
+    tall = max(bottom - top, right - left)
+    scale = min(1.0, _LAYER_HEIGHT_PX / tall)
+    size = (max(8, round((right - left) * scale)), max(8, round((bottom - top) * scale)))
+    camera = capture.camera.cropped(int(left), int(top), int(right - left), int(bottom - top)).scaled(*size)
+    window = max(3, round(_MEDIAN_SHARE * tall * scale) // 2 * 2 + 1)
+    layers = np.zeros((len(REGIONS), camera.height, camera.width, 3), np.float32)
+    everything = _reduced(color, trust * (region >= 0), size)
+    for index in range(len(REGIONS)):
+        weight = trust * (region == index)
+        filled = _reduced(color, weight, size) if weight.any() else everything
+        image = Image.fromarray(np.clip(filled + 0.5, 0, 255).astype(np.uint8))
+        calm = np.asarray(image.filter(ImageFilter.MedianFilter(window)), np.float32)
+        layers[index] = ndimage.gaussian_filter(calm, (1.5, 1.5, 0))
+    return layers, camera
+
+
+def _reduced(color: np.ndarray, weight: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Weighted reduction of the picture to (width, height), filled where it has no weight."""
+    planes = [weight, *(color[..., c] * weight for c in range(3))]
+    small, *parts = [
+        np.asarray(Image.fromarray(plane.astype(np.float32)).resize(size, Image.Resampling.BOX)) for plane in planes
+    ]
+    image = np.stack(parts, -1) / np.maximum(small, 1e-6)[..., None]
+    known = small > 0.3 if (small > 0.3).any() else small > 0
+    return pull_push(image, known.astype(np.float32))
+
+
+def ramp(value: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Smoothstep from 0 at `low` to 1 at `high`, f32."""
+    share = np.clip((value - low) / (high - low), 0, 1)
+    return (share * share * (3 - 2 * share)).astype(np.float32)
