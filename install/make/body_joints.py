@@ -1,0 +1,178 @@
+"""SMPL's 24 joints for the default body: merging the Mixamo rig, the T pose, body parts and landmarks."""
+
+from __future__ import annotations
+
+import numpy as np
+
+SMPL_NAMES = [
+    "pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2", "left_ankle", "right_ankle",
+    "spine3", "left_foot", "right_foot", "neck", "left_collar", "right_collar", "head", "left_shoulder",
+    "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hand", "right_hand",
+]  # fmt: skip
+SMPL_PARENTS = np.array([-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21])
+_MIXAMO = {
+    "Hips": 0, "Spine": 3, "Spine1": 6, "Spine2": 9, "Neck": 12, "Head": 15,
+    "UpLeg": 1, "Leg": 4, "Foot": 7, "ToeBase": 10, "Shoulder": 13, "Arm": 16, "ForeArm": 18, "Hand": 20,
+}  # fmt: skip
+#: The joint whose head stands for SMPL's hand joint: the middle finger's knuckle.
+_HAND = "HandMiddle1"
+
+PART_NAMES = [
+    "head", "neck", "torso", "left_upper_arm", "left_forearm", "left_hand", "right_upper_arm", "right_forearm",
+    "right_hand", "left_thigh", "left_shin", "left_foot", "right_thigh", "right_shin", "right_foot",
+]  # fmt: skip
+_PART_OF_JOINT = np.array([2, 9, 12, 2, 10, 13, 2, 11, 14, 2, 11, 14, 1, 2, 2, 0, 3, 6, 4, 7, 5, 8, 5, 8])
+
+#: BlazePose's 33 points, in its order: a joint of SMPL's or the name of a landmark.
+BLAZEPOSE: tuple[int | str, ...] = (
+    "nose", "left_eye_inner", "left_eye", "left_eye_outer", "right_eye_inner", "right_eye", "right_eye_outer",
+    "left_ear", "right_ear", "left_mouth", "right_mouth", 16, 17, 18, 19, 20, 21, "left_pinky", "right_pinky",
+    "left_index", "right_index", "left_thumb", "right_thumb", 1, 2, 4, 5, 7, 8, "left_heel", "right_heel",
+    "left_big_toe", "right_big_toe",
+)  # fmt: skip
+
+
+def joint_mirror() -> np.ndarray:
+    """(24,) permutation that swaps left and right."""
+    swapped = [n.replace("left", "*").replace("right", "left").replace("*", "right") for n in SMPL_NAMES]
+    return np.array([SMPL_NAMES.index(n) for n in swapped])
+
+
+def smpl_joint(bone: str) -> int:
+    """The SMPL joint that takes a Mixamo bone's weights (`mixamorig:LeftHandIndex2` -> left_hand)."""
+    name = bone.split(":")[-1]
+    side = "Right" if name.startswith("Right") else "Left"
+    name = name.removeprefix(side)
+    joint = _MIXAMO.get(name, 22 if name.startswith("Hand") else -1)
+    if joint < 0:
+        raise ValueError(f"unknown bone {bone}")
+    return joint + 1 if side == "Right" else joint
+
+
+def merge_rig(bones: list[str], heads: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mixamo's bones (B names, (..., B, 3) heads, (V, B) weights) -> ((..., 24, 3) joints, (V, 24) weights)."""
+    target = np.array([smpl_joint(b) for b in bones])
+    merged = np.zeros((len(weights), 24))
+    np.add.at(merged.T, target, weights.T)
+    joints = np.zeros((*heads.shape[:-2], 24, 3))
+    for i, bone in enumerate(bones):
+        if target[i] < 22 or bone.endswith(_HAND):
+            joints[..., target[i], :] = heads[..., i, :]
+    return joints, merged
+
+
+def symmetric(points: np.ndarray, mirror: np.ndarray) -> np.ndarray:
+    """Points (..., N, 3) made mirror symmetric across x = 0 by averaging with their image."""
+    return (points + points[..., mirror, :] * [-1, 1, 1]) / 2
+
+
+def prune(weights: np.ndarray, mirror: np.ndarray, side: np.ndarray, count: int = 4) -> np.ndarray:
+    """(V, 24) weights -> symmetric, at most `count` a vertex, rows sum to 1.
+
+    side: (V,) the vertices' x. The rig's painted weights stray here and there to the limb on the other side; only the
+    hips and collars may reach across the middle.
+    """
+    swap = joint_mirror()
+    weights = weights.copy()
+    for joint, name in enumerate(SMPL_NAMES):
+        if name.startswith(("left", "right")) and not name.endswith(("hip", "collar")):
+            weights[(side < 0) if name.startswith("left") else (side > 0), joint] = 0
+    weights = (weights + weights[mirror][:, swap]) / 2
+    # A tiny preference for the lower joint number makes ties fall alike on both sides.
+    cut = np.sort(weights, 1)[:, -count][:, None]
+    weights = np.where(weights >= np.maximum(cut, 1e-3), weights, 0)
+    right = np.arange(len(mirror)) > mirror
+    weights[right] = weights[mirror[right]][:, swap]
+    return weights / weights.sum(1, keepdims=True)
+
+
+def _turn(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The smallest rotation (3, 3) that takes one direction (3,) to another."""
+    a, b = source / np.linalg.norm(source), target / np.linalg.norm(target)
+    v, c = np.cross(a, b), float(a @ b)
+    k = np.array([[0, -v[2], v[1]], [v[2], 0, -v[0]], [-v[1], v[0], 0]])
+    return np.eye(3) + k + k @ k / (1 + c)
+
+
+def _about(axis: np.ndarray, angle: float) -> np.ndarray:
+    x, y, z = axis
+    k = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.eye(3) + np.sin(angle) * k + (1 - np.cos(angle)) * k @ k
+
+
+def t_pose_turns(joints: np.ndarray, palm: np.ndarray, toe: np.ndarray) -> np.ndarray:
+    """World rotations (24, 3, 3) of every joint from MakeHuman's A pose to the T pose.
+
+    joints: (24, 3). palm: (3,) direction out of the left palm. toe: (3,) from the left heel to the toes. The body is
+    symmetric, so the right side is the mirror image.
+    """
+    turns = np.tile(np.eye(3), (24, 1, 1))
+    along = np.array([1.0, 0, 0])
+    down = np.array([0, -1.0, 0])
+    for joint, child in ((16, 18), (18, 20), (20, 22)):
+        turns[joint] = _turn(joints[child] - joints[joint], along)
+    facing = turns[20] @ palm
+    roll = np.arctan2(facing[2], -facing[1])
+    # The wrist's roll is shared by the forearm's two bones in a real arm; half of it stays in the hand.
+    turns[20] = _about(along, roll) @ turns[20]
+    turns[18] = _about(along, roll / 2) @ turns[18]
+    turns[22] = turns[20]
+    for joint, child in ((1, 4), (4, 7)):
+        turns[joint] = _turn(joints[child] - joints[joint], down)
+    turns[7] = turns[10] = _about(np.array([0, 1.0, 0]), -np.arctan2(toe[0], toe[2]))
+    flip = np.diag([-1.0, 1, 1])
+    for left, right in enumerate(joint_mirror()):
+        if right > left:
+            turns[right] = flip @ turns[left] @ flip
+    return turns
+
+
+def to_t_pose(
+    vertices: np.ndarray, joints: np.ndarray, weights: np.ndarray, turns: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """A body in the A pose -> its T pose, pelvis at the origin.
+
+    The T pose is made so that skinning it back to the A pose gives the A pose exactly (the inverse of the blended
+    transforms), because people are captured with their arms down far more often than spread.
+    """
+    target = np.zeros_like(joints)
+    for joint in range(1, 24):
+        parent = SMPL_PARENTS[joint]
+        target[joint] = target[parent] + turns[parent] @ (joints[joint] - joints[parent])
+    back = np.swapaxes(turns, 1, 2)
+    offset = joints - np.einsum("jab,jb->ja", back, target)
+    blended = np.einsum("vj,jab->vab", weights, back)
+    shift = weights @ offset
+    return np.linalg.solve(blended, (vertices - shift)[..., None])[..., 0], target
+
+
+def parts_of(weights: np.ndarray) -> np.ndarray:
+    """(V, 24) weights -> (V,) u8 index into PART_NAMES, by the part with the most weight."""
+    total = np.zeros((len(weights), len(PART_NAMES)))
+    np.add.at(total.T, _PART_OF_JOINT, weights.T)
+    return total.argmax(1).astype(np.uint8)
+
+
+def _nearest(vertices: np.ndarray, among: np.ndarray, point: np.ndarray) -> int:
+    return int(among[np.linalg.norm(vertices[among] - point, axis=1).argmin()])
+
+
+def left_landmarks(vertices: np.ndarray, parts: np.ndarray, markers: dict[str, np.ndarray]) -> dict[str, int]:
+    """Vertices of the left side's landmarks on the unposed outer skin.
+
+    vertices: (V, 3) A pose. markers: positions (3,) of the base mesh's joint cubes, by name.
+    """
+    hand = np.flatnonzero(parts == PART_NAMES.index("left_hand"))
+    foot = np.flatnonzero(parts == PART_NAMES.index("left_foot"))
+    head = np.flatnonzero(parts == PART_NAMES.index("head"))
+    found: dict[str, int] = {}
+    for name, finger in (("thumb", 1), ("index", 2), ("middle", 3), ("ring", 4), ("pinky", 5)):
+        found[f"left_{name}_tip"] = _nearest(vertices, hand, markers[f"joint-l-finger-{finger}-4"])
+        knuckle = markers[f"joint-l-finger-{finger}-2"]
+        found[f"left_{name}"] = _nearest(vertices, hand, knuckle)
+    found["left_big_toe"] = _nearest(vertices, foot, markers["joint-l-toe-1-3"])
+    found["left_small_toe"] = _nearest(vertices, foot, markers["joint-l-toe-5-4"])
+    found["left_heel"] = int(foot[np.argmin(vertices[foot, 2] + 0.3 * vertices[foot, 1])])
+    ears = head[np.abs(vertices[head, 1] - markers["joint-l-eye"][1] + 0.02) < 0.03]
+    found["left_ear"] = int(ears[np.argmax(vertices[ears, 0])])
+    return found
