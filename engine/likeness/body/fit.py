@@ -1,0 +1,250 @@
+"""Fit the body to one capture: landmarks first, then the outline and, where there is depth, the measured surface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from likeness.body.fit_observe import Evidence, depth_cloud, observe
+from likeness.body.fit_overlay import draw_overlay
+from likeness.body.fit_solver import Matcher, Pairs, Unknowns, minimise, spread_vertices
+from likeness.body.fit_terms import LandmarkTerm, OutlineTerm, robust, surface_term, view_turn
+from likeness.body.landmarks import Landmarks
+from likeness.body.lbs import BodyTensors, with_landmarks
+from likeness.body.model import BodyModel
+from likeness.body.pose_prior import PosePrior, load_prior
+from likeness.core.capture import Capture
+from likeness.core.errors import LikenessError
+from likeness.core.fit import Fit
+from likeness.core.progress import Report, quiet
+
+__all__ = ["draw_overlay", "fit_body"]
+
+# BlazePose's points of every limb, for its confidence.
+LIMB_POINTS = {
+    "head": list(range(11)),
+    "torso": [11, 12, 23, 24],
+    "left_arm": [11, 13, 15, 19],
+    "right_arm": [12, 14, 16, 20],
+    "left_leg": [23, 25, 27, 31],
+    "right_leg": [24, 26, 28, 32],
+}
+# The rounds of the second half: how far readings may lie from the body (m), weight of landmarks, prior and shape.
+DEPTH_ROUNDS = (
+    (0.20, 1.0, 1.0, 1.0),
+    (0.15, 0.8, 0.8, 0.7),
+    (0.12, 0.6, 0.6, 0.5),
+    (0.10, 0.5, 0.5, 0.4),
+    (0.08, 0.4, 0.4, 0.3),
+    (0.08, 0.4, 0.4, 0.3),
+)
+PHOTO_ROUNDS = ((0.2, 1.0, 1.0, 1.0), (0.15, 1.0, 0.8, 0.8), (0.12, 1.0, 0.7, 0.7))
+STEPS_A_ROUND = 14
+SURFACE_WEIGHT, FRONT_WEIGHT, OUTLINE_WEIGHT, EDGE_WEIGHT = 250.0, 60.0, 120.0, 60.0
+
+
+def fit_body(capture: Capture, model: BodyModel, landmarks: Landmarks, *, report: Report = quiet, seed: int = 0) -> Fit:
+    """Pose, shape and place of the body in camera space.
+
+    Uses landmarks, the outline and depth where the capture has it; without depth the scale comes from the body's mean
+    stature. Limbs that nobody saw keep a usual pose and a low confidence. residuals: landmark_px (median miss of
+    BlazePose's points), surface_m (median distance of depth readings to the body; RGB-D only), outline_m (mean overflow
+    out of the mask), stature_m, swapped (1 where BlazePose's left and right were exchanged).
+    Raises LikenessError("body.no_landmarks") where fewer than four body points are seen.
+    """
+    evidence = observe(capture, landmarks, np.random.default_rng(seed))
+    if (evidence.trust[11:] > 0.4).sum() < 4:
+        raise LikenessError(
+            "body.no_landmarks",
+            f"Too little of the person in {capture.name} is visible to fit a body.",
+            "Use a picture that shows the person from head to knees or more.",
+        )
+    fitter = _Fitter(capture, model, report)
+    first = fitter.rough(evidence)
+    other = fitter.rough(evidence.swapped())
+    # The swap must earn its place: BlazePose is right far more often than not.
+    swapped = other.energy < first.energy - 8.0
+    chosen = other if swapped else first
+    fitter.refine(chosen)
+    report(1.0, "Body fitted")
+    return fitter.result(chosen, swapped)
+
+
+@dataclass
+class _Trial:
+    """One reading of the landmarks with its unknowns and energy."""
+
+    evidence: Evidence
+    unknowns: Unknowns
+    term: LandmarkTerm
+    energy: float
+
+
+class _Fitter:
+    """The stages of one fit."""
+
+    def __init__(self, capture: Capture, model: BodyModel, report: Report) -> None:
+        self.capture = capture
+        self.model = model
+        self.prior: PosePrior = load_prior()
+        self.depth = depth_cloud(capture)[2] if capture.depth is not None else None
+        self.light = BodyTensors.from_model(model, with_landmarks(model, spread_vertices(model, 500)))
+        self._report = report
+        self._evaluations = 0
+
+    def rough(self, evidence: Evidence) -> _Trial:
+        """Root, then pose, by landmarks alone."""
+        term = LandmarkTerm.of(evidence)
+        betas = torch.zeros(self.model.betas_count)
+        pose = self.prior.start()
+        root = root_orientation(evidence)
+        unknowns = Unknowns.at(root, self._place(evidence, root, pose, betas), pose, betas)
+
+        def energy(prior: float, shape: float, limit: float) -> Callable[[], torch.Tensor]:
+            def value() -> torch.Tensor:
+                vertices, joints = unknowns.body(self.light)
+                points = self.light.blazepose_points(vertices[None], joints[None])[0]
+                total = term.image(points, limit) + term.space(points, limit) + term.reading(points)
+                return total + self._priors(unknowns, prior, shape)
+
+            return value
+
+        place = [unknowns.turn, unknowns.translation]
+        everything = [*place, unknowns.pose, unknowns.betas]
+        minimise(energy(1.0, 1.0, 400.0), place, 15, self._tick("Placing the body"))
+        minimise(energy(1.0, 3.0, 100.0), everything, 40, self._tick("Posing the body"))
+        last = minimise(energy(1.0, 1.0, 12.0), everything, 25, self._tick("Posing the body"))
+        return _Trial(evidence, unknowns, term, last)
+
+    def refine(self, trial: _Trial) -> None:
+        """Everything against outline, depth and landmarks."""
+        matcher = Matcher(self.model, trial.evidence, self.depth)
+        outline = OutlineTerm.of(trial.evidence)
+        leaves = [trial.unknowns.turn, trial.unknowns.translation, trial.unknowns.pose, trial.unknowns.betas]
+        rounds = DEPTH_ROUNDS if trial.evidence.has_depth else PHOTO_ROUNDS
+        for reach, landmark, prior, shape in rounds:
+            pairs = matcher.pair(trial.unknowns, reach)
+
+            def energy(
+                pairs: Pairs = pairs, landmark: float = landmark, prior: float = prior, shape: float = shape
+            ) -> torch.Tensor:
+                return self._full_energy(trial, pairs, outline, landmark) + self._priors(trial.unknowns, prior, shape)
+
+            minimise(energy, leaves, STEPS_A_ROUND, self._tick("Fitting the body to the capture"))
+
+    def _full_energy(self, trial: _Trial, pairs: Pairs, outline: OutlineTerm, landmark: float) -> torch.Tensor:
+        vertices, joints = trial.unknowns.body(pairs.tensors)
+        points = pairs.tensors.blazepose_points(vertices[None], joints[None])[0]
+        total = landmark * (trial.term.image(points) + trial.term.space(points))
+        spread = vertices[pairs.all_rows]
+        total = total + OUTLINE_WEIGHT * outline.overflow(trial.term.project(spread), spread[:, 2], 0.02, 25.0)
+        if len(pairs.edge_rows):
+            edge = vertices[pairs.edge_rows]
+            metres = (trial.term.project(edge) - pairs.edge_px) * (edge[:, 2:].detach() / outline.focal)
+            total = total + EDGE_WEIGHT * 0.5 * robust((metres / 0.03).square().sum(dim=1), 5.0).mean()
+        if len(pairs.surface_rows):
+            offset = ((pairs.cloud - vertices[pairs.surface_rows]) * pairs.normals).sum(dim=1)
+            share = len(pairs.surface_rows) / max(1, len(trial.evidence.cloud))
+            term = surface_term(offset, pairs.outward_sigma, 0.01, 12.0, pairs.weight)
+            total = total + SURFACE_WEIGHT * share * term
+        if len(pairs.front_rows):
+            ahead = torch.relu(pairs.front_depth - vertices[pairs.front_rows][:, 2] - 0.01)
+            total = total + FRONT_WEIGHT * 0.5 * robust((ahead / 0.02).square(), 25.0).mean()
+        return total
+
+    def _priors(self, unknowns: Unknowns, prior: float, shape: float) -> torch.Tensor:
+        pose = unknowns.pose
+        held = 0.5 * (pose[[13, 14, 20, 21, 15, 12]] / 0.35).square().sum()
+        total = prior * (self.prior.energy(pose) + 0.5 * held) + self.prior.limit_energy(pose)
+        return total + shape * 0.5 * unknowns.betas.square().sum()
+
+    def _place(self, evidence: Evidence, root: np.ndarray, pose: torch.Tensor, betas: torch.Tensor) -> np.ndarray:
+        """Translation (3,) that best explains the image points with the start pose, depth from readings if any."""
+        unknowns = Unknowns.at(root, np.zeros(3), pose, betas)
+        with torch.no_grad():
+            vertices, joints = unknowns.body(self.light)
+            points = self.light.blazepose_points(vertices[None], joints[None])[0].double().numpy()
+        camera = evidence.camera
+        # The torso's and legs' points stay where they are whatever the arms do.
+        use = np.array([0, 11, 12, 23, 24, 25, 26, 27, 28])
+        weight = np.sqrt(evidence.trust[use] + 1e-3)
+        rows, values = [], []
+        for axis, (focal, center) in enumerate(((camera.fx, camera.cx), (camera.fy, camera.cy))):
+            offset = evidence.uv[use, axis] - center
+            row = np.zeros((len(use), 3))
+            row[:, axis], row[:, 2] = focal, -offset
+            rows.append(row * weight[:, None])
+            values.append((offset * points[use, 2] - focal * points[use, axis]) * weight)
+        system, right = np.concatenate(rows), np.concatenate(values)
+        if evidence.has_depth:
+            depth = float(np.median(evidence.cloud[:, 2])) + 0.08
+            system = np.concatenate([system, [[0.0, 0.0, 1e6]]])
+            right = np.concatenate([right, [1e6 * depth]])
+        place = np.linalg.lstsq(system, right, rcond=None)[0]
+        place[2] = max(place[2], 0.3)
+        return place
+
+    def _tick(self, message: str) -> Callable[[], None]:
+        def tick() -> None:
+            self._evaluations += 1
+            if self._evaluations % 10 == 0:
+                self._report(min(0.98, self._evaluations / 420), message)
+
+        return tick
+
+    def result(self, trial: _Trial, swapped: bool) -> Fit:
+        """The fit with its figures."""
+        if not trial.unknowns.finite():
+            raise LikenessError(
+                "body.fit_failed",
+                f"The body could not be fitted to {self.capture.name}.",
+                "Try a picture in which the person is seen whole and apart from others.",
+            )
+        pairs = Matcher(self.model, trial.evidence, self.depth).pair(trial.unknowns, 0.15)
+        outline = OutlineTerm.of(trial.evidence)
+        with torch.no_grad():
+            vertices, joints = trial.unknowns.body(pairs.tensors)
+            points = pairs.tensors.blazepose_points(vertices[None], joints[None])[0]
+            miss = (trial.term.project(points) - trial.term.uv).norm(dim=1).numpy()
+            spread = vertices[pairs.all_rows]
+            overflow = outline.overflow(trial.term.project(spread), spread[:, 2], 1.0, 1e9) * 2
+            offset = ((pairs.cloud - vertices[pairs.surface_rows]) * pairs.normals).sum(dim=1).abs().numpy()
+            rest = trial.unknowns.betas.numpy()
+        height = float(np.ptp(self.model.rest(rest)[0][:, 1]))
+        residuals = {
+            "landmark_px": float(np.median(miss[trial.evidence.trust > 0])),
+            "outline_m": float(overflow.sqrt()),
+            "stature_m": height,
+            "swapped": float(swapped),
+            "energy": trial.energy,
+        }
+        if trial.evidence.has_depth:
+            residuals["surface_m"] = float(np.median(offset)) if len(offset) else float("inf")
+            residuals["surface_paired"] = len(offset) / len(trial.evidence.cloud)
+        pose = trial.unknowns.full_pose()
+        sigma_px = 1.0 + 0.04 * outline.focal / float(trial.unknowns.translation.detach()[2])
+        confidence = {
+            limb: float(np.mean(trial.evidence.trust[ids] * np.exp(-0.5 * np.square(miss[ids] / sigma_px))))
+            for limb, ids in LIMB_POINTS.items()
+        }
+        return Fit(
+            pose=pose,
+            betas=trial.unknowns.betas.detach().numpy().copy(),
+            translation=trial.unknowns.translation.detach().numpy().copy(),
+            camera=self.capture.camera,
+            confidence=confidence,
+            residuals=residuals,
+        )
+
+
+def root_orientation(evidence: Evidence) -> np.ndarray:
+    """camera_from_rest rotation (3, 3) of the trunk from BlazePose's world points."""
+    world = evidence.world @ view_turn(evidence).T
+    up = world[[11, 12]].mean(axis=0) - world[[23, 24]].mean(axis=0)
+    left = (world[11] - world[12]) + (world[23] - world[24])
+    up = up / max(float(np.linalg.norm(up)), 1e-6)
+    left = left - up * float(left @ up)
+    left = left / max(float(np.linalg.norm(left)), 1e-6)
+    return np.stack([left, up, np.cross(left, up)], axis=1)
