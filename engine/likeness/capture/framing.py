@@ -1,0 +1,64 @@
+"""What an artist should know about how a person stands in the picture, and cameras assumed where none is given."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from likeness.core.camera import Camera
+from likeness.core.capture import Capture
+
+#: Focal length of an unknown camera as a share of the longest side: 45 degrees, a phone's main lens in a light crop.
+ASSUMED_FOCAL = 1.2
+#: A person lower than this in the picture has no readable face or hands.
+_LOW_PERSON_PX = 160
+
+
+def assumed_camera(size: tuple[int, int], focal_px: float | None) -> Camera:
+    """A camera for (width, height) with its centre in the middle; focal_px from EXIF, or None for the usual angle."""
+    width, height = size
+    focal = focal_px if focal_px is not None else ASSUMED_FOCAL * max(size)
+    return Camera(focal, focal, (width - 1) / 2, (height - 1) / 2, width, height)
+
+
+def framing_warnings(capture: Capture) -> tuple[str, ...]:
+    """Sentences about parts that are cut off, few pixels, and missing depth."""
+    warnings: list[str] = []
+    touched = _touched_sides(capture.mask)
+    down = _image_side(-capture.up)
+    if down in touched:
+        warnings.append("Feet are cut off: they will be guessed.")
+    if _image_side(capture.up) in touched:
+        warnings.append("The head is cut off: it will be guessed.")
+    height = person_height_px(capture)
+    if height < _LOW_PERSON_PX:
+        warnings.append(f"The person is only {height} pixels high: face and hands will be rough.")
+    if capture.depth is not None:
+        share = capture.valid.sum() / max(int(capture.mask.sum()), 1)
+        if share < 0.6:
+            warnings.append(f"Depth is missing on {100 * (1 - share):.0f} % of the person: it will be guessed there.")
+    return tuple(warnings)
+
+
+def person_height_px(capture: Capture) -> int:
+    """Extent of the mask along the picture's side that `up` follows, pixels."""
+    rows, cols = np.nonzero(capture.mask)
+    along = rows if _image_side(capture.up) in ("top", "bottom") else cols
+    return int(np.ptp(along)) + 1 if along.size else 0
+
+
+def _image_side(direction: np.ndarray) -> str:
+    """The side of the picture that a direction in camera space points to."""
+    x, y = float(direction[0]), float(direction[1])
+    if abs(x) > abs(y):
+        return "right" if x > 0 else "left"
+    return "bottom" if y > 0 else "top"
+
+
+def _touched_sides(mask: np.ndarray) -> set[str]:
+    """Sides of the picture that the mask runs into with more than a few stray pixels."""
+    rows, cols = np.nonzero(mask)
+    if rows.size == 0:
+        return set()
+    least = max(3.0, 0.03 * min(np.ptp(rows) + 1, np.ptp(cols) + 1))
+    strips = {"top": mask[:2], "bottom": mask[-2:], "left": mask[:, :2].T, "right": mask[:, -2:].T}
+    return {side for side, strip in strips.items() if strip.any(axis=0).sum() >= least}
