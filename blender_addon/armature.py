@@ -49,9 +49,7 @@ def bone_tails(names: Sequence[str], parents: np.ndarray, heads: np.ndarray) -> 
     return tails
 
 
-def build_armature(
-    rig: bpy.types.Object, names: Sequence[str], parents: np.ndarray, rest_joints: np.ndarray
-) -> None:
+def build_armature(rig: bpy.types.Object, names: Sequence[str], parents: np.ndarray, rest_joints: np.ndarray) -> None:
     """Fill the armature of `rig` with one bone a joint.
 
     rig: an armature object that is linked to the current view layer; it becomes the active object.
@@ -61,7 +59,7 @@ def build_armature(
     tails = bone_tails(names, parents, heads)
     bpy.context.view_layer.objects.active = rig
     bpy.ops.object.mode_set(mode="EDIT")
-    bones = []
+    bones: list[bpy.types.EditBone] = []
     for joint, name in enumerate(names):
         bone = rig.data.edit_bones.new(name)
         bone.head, bone.tail = Vector(heads[joint]), Vector(tails[joint])
@@ -104,7 +102,7 @@ def bone_quaternions(pose: np.ndarray, axes: np.ndarray) -> np.ndarray:
     """SMPL pose parameters as rotations of pose bones.
 
     pose: (T, J, 3) axis-angle in radians, engine axes. axes: (J, 3, 3) from rest_axes.
-    Returns (T, J, 4) w, x, y, z, each frame in the same half of the sphere as the one before, so that curves do not jump.
+    Returns (T, J, 4) w, x, y, z, each frame in the same half of the sphere as the one before: curves must not jump.
     """
     turns = np.einsum("jba,tjb->tja", axes, to_blender(np.asarray(pose, np.float64)))
     angles = np.linalg.norm(turns, axis=-1, keepdims=True)

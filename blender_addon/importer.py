@@ -29,7 +29,9 @@ def import_avatar(folder: Path, job: str = "") -> bpy.types.Object:
     avatar = read_avatar(folder)
     if bpy.context.mode != "OBJECT":
         raise LikenessError(
-            "usage.mode", "An avatar can only be brought in in Object Mode.", "Press Tab to leave the mode, then try again."
+            "usage.mode",
+            "An avatar can only be brought in in Object Mode.",
+            "Press Tab to leave the mode, then try again.",
         )
     made: list[bpy.types.ID] = []
     try:

@@ -7,8 +7,8 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from .core.avatar import Avatar
 from .coordinates import to_blender
+from .core.avatar import Avatar
 
 UV_LAYER = "UVMap"
 #: Clothes and skin in baked light: rough, and with less reflection than the node's default.

@@ -6,7 +6,7 @@ from pathlib import Path
 import bpy
 from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 
-from . import importer, motion
+from . import importer, motion, stage
 from .core.avatar import read_avatar
 from .core.errors import LikenessError
 from .core.motion import list_clips, read_clip
@@ -19,7 +19,9 @@ _clip_items: list[tuple[str, str, str]] = []
 def clip_items(_owner: object, _context: bpy.types.Context | None) -> list[tuple[str, str, str]]:
     """The shipped clips as a menu; the files are looked up once."""
     if not _clip_items:
-        _clip_items.extend((name, motion.clip_title(path), f"The clip {path.name}") for name, path in list_clips().items())
+        _clip_items.extend(
+            (name, motion.clip_title(path), f"The clip {path.name}") for name, path in list_clips().items()
+        )
     return _clip_items or [("NONE", "No clips", "This extension came without motion clips")]
 
 
@@ -38,7 +40,9 @@ class LIKENESS_OT_import_avatar(LikenessOperator, bpy.types.Operator):
     bl_label = "Bring In Avatar"
     bl_options = {"REGISTER", "UNDO"}
 
-    filepath: StringProperty(name="Avatar folder", description="A folder NAME.avatar", subtype="FILE_PATH", options={"SKIP_SAVE"})
+    filepath: StringProperty(
+        name="Avatar folder", description="A folder NAME.avatar", subtype="FILE_PATH", options={"SKIP_SAVE"}
+    )
     filter_folder: BoolProperty(default=True, options={"HIDDEN"})
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
@@ -64,7 +68,10 @@ class LIKENESS_OT_apply_motion(LikenessOperator, bpy.types.Operator):
 
     clip: EnumProperty(name="Motion", description="A clip that ships with Likeness", items=clip_items)
     filepath: StringProperty(
-        name="File", description="An AMASS .npz file, instead of a shipped clip", subtype="FILE_PATH", options={"SKIP_SAVE"}
+        name="File",
+        description="An AMASS .npz file, instead of a shipped clip",
+        subtype="FILE_PATH",
+        options={"SKIP_SAVE"},
     )
     filter_glob: StringProperty(default="*.npz", options={"HIDDEN"})
     start_frame: IntProperty(name="Start", description="Frame of the first pose", default=1)
@@ -160,6 +167,18 @@ class LIKENESS_OT_frame_avatar(LikenessOperator, bpy.types.Operator):
             bpy.ops.view3d.view_selected()
 
 
+class LIKENESS_OT_add_camera(LikenessOperator, bpy.types.Operator):
+    """Add a camera and lights that show the whole motion; what the scene has already is left alone"""
+
+    bl_idname = "likeness.add_camera"
+    bl_label = "Camera and Lights"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def run(self, context: bpy.types.Context) -> None:
+        """Frame the avatar over the scene's frame range."""
+        stage.add_stage(context, wanted_avatar(context))
+
+
 CLASSES = (
     LIKENESS_OT_import_avatar,
     LIKENESS_OT_apply_motion,
@@ -167,4 +186,17 @@ CLASSES = (
     LIKENESS_OT_apply_capture_pose,
     LIKENESS_OT_rest_pose,
     LIKENESS_OT_frame_avatar,
+    LIKENESS_OT_add_camera,
 )
+
+
+def register() -> None:
+    """The clip that the panel's menu shows belongs to the window, not to the file."""
+    bpy.types.WindowManager.likeness_clip = EnumProperty(
+        name="Motion", description="A clip that ships with Likeness", items=clip_items
+    )
+
+
+def unregister() -> None:
+    """Take it off again."""
+    del bpy.types.WindowManager.likeness_clip

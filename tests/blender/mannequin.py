@@ -6,24 +6,50 @@ from pathlib import Path
 
 import numpy as np
 
-NAMES = (
-    "pelvis left_hip right_hip spine1 left_knee right_knee spine2 left_ankle right_ankle spine3 left_foot right_foot "
-    "neck left_collar right_collar head left_shoulder right_shoulder left_elbow right_elbow left_wrist right_wrist "
-    "left_hand right_hand"
-).split()
+NAMES = [
+    "pelvis",
+    "left_hip",
+    "right_hip",
+    "spine1",
+    "left_knee",
+    "right_knee",
+    "spine2",
+    "left_ankle",
+    "right_ankle",
+    "spine3",
+    "left_foot",
+    "right_foot",
+    "neck",
+    "left_collar",
+    "right_collar",
+    "head",
+    "left_shoulder",
+    "right_shoulder",
+    "left_elbow",
+    "right_elbow",
+    "left_wrist",
+    "right_wrist",
+    "left_hand",
+    "right_hand",
+]
 PARENTS = np.array([-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21])
 # Offsets from the parent in a T pose, metres, engine axes (Y up, facing +Z, left hand at +X).
 OFFSETS = np.array(
     [
-        [0, 0.93, 0], [0.09, -0.08, 0], [-0.09, -0.08, 0], [0, 0.11, -0.02], [0.02, -0.38, 0], [-0.02, -0.38, 0],
-        [0, 0.13, 0.01], [0, -0.40, -0.03], [0, -0.40, -0.03], [0, 0.06, 0.01], [0.02, -0.05, 0.12], [-0.02, -0.05, 0.12],
-        [0, 0.21, -0.03], [0.08, 0.12, -0.02], [-0.08, 0.12, -0.02], [0, 0.09, 0.05], [0.10, 0.04, 0], [-0.10, 0.04, 0],
-        [0.26, -0.01, -0.01], [-0.26, -0.01, -0.01], [0.25, 0.01, 0], [-0.25, 0.01, 0], [0.08, -0.01, 0], [-0.08, -0.01, 0],
+        [0, 0.93, 0], [0.09, -0.08, 0], [-0.09, -0.08, 0], [0, 0.11, -0.02],
+        [0.02, -0.38, 0], [-0.02, -0.38, 0], [0, 0.13, 0.01], [0, -0.40, -0.03],
+        [0, -0.40, -0.03], [0, 0.06, 0.01], [0.02, -0.05, 0.12], [-0.02, -0.05, 0.12],
+        [0, 0.21, -0.03], [0.08, 0.12, -0.02], [-0.08, 0.12, -0.02], [0, 0.09, 0.05],
+        [0.10, 0.04, 0], [-0.10, 0.04, 0], [0.26, -0.01, -0.01], [-0.26, -0.01, -0.01],
+        [0.25, 0.01, 0], [-0.25, 0.01, 0], [0.08, -0.01, 0], [-0.08, -0.01, 0],
     ]
 )  # fmt: skip
 _BOX = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float64)
 _SIDES = np.array(
-    [[0, 1, 3], [0, 3, 2], [4, 6, 7], [4, 7, 5], [0, 4, 5], [0, 5, 1], [2, 3, 7], [2, 7, 6], [0, 2, 6], [0, 6, 4], [1, 5, 7], [1, 7, 3]]
+    [
+        [0, 1, 3], [0, 3, 2], [4, 6, 7], [4, 7, 5], [0, 4, 5], [0, 5, 1],
+        [2, 3, 7], [2, 7, 6], [0, 2, 6], [0, 6, 4], [1, 5, 7], [1, 7, 3],
+    ]
 )  # fmt: skip
 
 
@@ -81,7 +107,14 @@ def write_mannequin(path: Path, addon, seed: int = 0, **changes) -> Path:
             betas=np.zeros(10, np.float32),
             translation=np.array([0.1, 0.2, 2.5], np.float32),
             camera=camera.Camera(500, 500, 320, 240, 640, 480),
-            confidence={"head": 0.9, "torso": 0.95, "left_arm": 0.3, "right_arm": 0.9, "left_leg": 0.8, "right_leg": 0.8},
+            confidence={
+                "head": 0.9,
+                "torso": 0.95,
+                "left_arm": 0.3,
+                "right_arm": 0.9,
+                "left_leg": 0.8,
+                "right_leg": 0.8,
+            },
         ),
         "world_from_capture": np.array([[1, 0, 0, 0], [0, -1, 0, 1.3], [0, 0, -1, 2.6], [0, 0, 0, 1.0]]),
         "licences": [{"part": "body", "licence": "CC0-1.0"}],

@@ -108,7 +108,9 @@ def test_coinciding_joints_keep_their_bones(scene, addon, tmp_path):
 
 @pytest.mark.parametrize("damage", ["no_json", "newer", "mesh_cut", "weights", "no_folder", "text"])
 def test_bad_folder_is_refused_in_words_and_leaves_nothing(scene, addon, mannequin_folder, damage):
-    before = {kind: len(getattr(bpy.data, kind)) for kind in ("objects", "meshes", "armatures", "materials", "collections")}
+    before = {
+        kind: len(getattr(bpy.data, kind)) for kind in ("objects", "meshes", "armatures", "materials", "collections")
+    }
     head = mannequin_folder / "avatar.json"
     if damage == "no_json":
         head.unlink()

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The panel's state 5: an avatar is in the scene; look at it, move it, render it."""
+
+import bpy
+
+from .importer import CONFIDENCE_KEY
+from .wrapping import paragraph
+
+#: Below this a limb is called unsure.
+_UNSURE = 0.5
+_DOTS = 5
+
+
+def draw_avatar(layout: bpy.types.UILayout, context: bpy.types.Context, rig: bpy.types.Object) -> None:
+    """Name, doubts, motion, render."""
+    box = layout.box()
+    row = box.row()
+    row.label(text=rig.name, icon="OUTLINER_OB_ARMATURE")
+    row.operator("likeness.frame_avatar", text="Frame It")
+    sentence = confidence_text(dict(rig.get(CONFIDENCE_KEY, {})))
+    if sentence:
+        paragraph(box, context, sentence)
+    window = context.window_manager
+    column = box.column(align=True)
+    row = column.row(align=True)
+    row.prop(window, "likeness_clip", text="")
+    apply = row.operator("likeness.apply_motion", text="Apply", icon="PLAY")
+    apply.clip = window.likeness_clip
+    column.operator("likeness.open_motion", text="Motion File…", icon="FILEBROWSER")
+    row = box.row(align=True)
+    row.operator("likeness.apply_capture_pose", text="As Captured")
+    row.operator("likeness.rest_pose", text="Rest Pose")
+    column = box.column(align=True)
+    if context.scene.camera is None or not context.scene.camera.get("likeness_camera"):
+        column.operator("likeness.add_camera", icon="CAMERA_DATA")
+    else:
+        row = column.row(align=True)
+        row.operator("render.render", text="Frame", icon="RENDER_STILL")
+        row.operator("render.render", text="Animation", icon="RENDER_ANIMATION").animation = True
+
+
+def confidence_text(confidence: dict[str, float]) -> str:
+    """'Body fit ●●●●○ left hand unsure'; empty where nothing is known."""
+    if not confidence:
+        return ""
+    mean = sum(confidence.values()) / len(confidence)
+    full = round(mean * _DOTS)
+    doubts = [name.replace("_", " ") for name, value in sorted(confidence.items()) if value < _UNSURE]
+    text = "Body fit " + "●" * full + "○" * (_DOTS - full)
+    return text + (f"  {', '.join(doubts)} unsure" if doubts else "")
