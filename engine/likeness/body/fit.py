@@ -10,7 +10,8 @@ import torch
 from likeness.body.fit_observe import Evidence, depth_cloud, observe
 from likeness.body.fit_overlay import draw_overlay
 from likeness.body.fit_solver import Matcher, Pairs, Unknowns, minimise, spread_vertices
-from likeness.body.fit_terms import LandmarkTerm, OutlineTerm, robust, surface_term, view_turn
+from likeness.body.fit_start import limb_pose, place, root_orientation
+from likeness.body.fit_terms import LandmarkTerm, OutlineTerm, robust, surface_term
 from likeness.body.landmarks import Landmarks
 from likeness.body.lbs import BodyTensors, with_landmarks
 from likeness.body.model import BodyModel
@@ -98,24 +99,28 @@ class _Fitter:
         """Root, then pose, by landmarks alone."""
         term = LandmarkTerm.of(evidence)
         betas = torch.zeros(self.model.betas_count)
-        pose = self.prior.start()
         root = root_orientation(evidence)
-        unknowns = Unknowns.at(root, self._place(evidence, root, pose, betas), pose, betas)
+        pose = torch.from_numpy(limb_pose(evidence, root, self.prior.start().numpy()))
+        unknowns = Unknowns.at(root, np.zeros(3), pose, betas)
+        with torch.no_grad():
+            vertices, joints = unknowns.body(self.light)
+            points = self.light.blazepose_points(vertices[None], joints[None])[0].double().numpy()
+            unknowns.translation.copy_(torch.from_numpy(place(evidence, points)))
 
-        def energy(prior: float, shape: float, limit: float) -> Callable[[], torch.Tensor]:
+        def energy(prior: float, shape: float, limit: float, sigma: float) -> Callable[[], torch.Tensor]:
             def value() -> torch.Tensor:
                 vertices, joints = unknowns.body(self.light)
                 points = self.light.blazepose_points(vertices[None], joints[None])[0]
-                total = term.image(points, limit) + term.space(points, limit) + term.reading(points)
+                total = term.image(points, limit) + term.space(points, limit) + term.reading(points, sigma)
                 return total + self._priors(unknowns, prior, shape)
 
             return value
 
-        place = [unknowns.turn, unknowns.translation]
-        everything = [*place, unknowns.pose, unknowns.betas]
-        minimise(energy(1.0, 1.0, 400.0), place, 15, self._tick("Placing the body"))
-        minimise(energy(1.0, 3.0, 100.0), everything, 40, self._tick("Posing the body"))
-        last = minimise(energy(1.0, 1.0, 12.0), everything, 25, self._tick("Posing the body"))
+        where = [unknowns.turn, unknowns.translation]
+        everything = [*where, unknowns.pose, unknowns.betas]
+        minimise(energy(1.0, 1.0, 400.0, 0.15), where, 15, self._tick("Placing the body"))
+        minimise(energy(0.5, 3.0, 100.0, 0.1), everything, 40, self._tick("Posing the body"))
+        last = minimise(energy(1.0, 1.0, 16.0, 0.06), everything, 25, self._tick("Posing the body"))
         return _Trial(evidence, unknowns, term, last)
 
     def refine(self, trial: _Trial) -> None:
@@ -159,32 +164,6 @@ class _Fitter:
         held = 0.5 * (pose[[13, 14, 20, 21, 15, 12]] / 0.35).square().sum()
         total = prior * (self.prior.energy(pose) + 0.5 * held) + self.prior.limit_energy(pose)
         return total + shape * 0.5 * unknowns.betas.square().sum()
-
-    def _place(self, evidence: Evidence, root: np.ndarray, pose: torch.Tensor, betas: torch.Tensor) -> np.ndarray:
-        """Translation (3,) that best explains the image points with the start pose, depth from readings if any."""
-        unknowns = Unknowns.at(root, np.zeros(3), pose, betas)
-        with torch.no_grad():
-            vertices, joints = unknowns.body(self.light)
-            points = self.light.blazepose_points(vertices[None], joints[None])[0].double().numpy()
-        camera = evidence.camera
-        # The torso's and legs' points stay where they are whatever the arms do.
-        use = np.array([0, 11, 12, 23, 24, 25, 26, 27, 28])
-        weight = np.sqrt(evidence.trust[use] + 1e-3)
-        rows, values = [], []
-        for axis, (focal, center) in enumerate(((camera.fx, camera.cx), (camera.fy, camera.cy))):
-            offset = evidence.uv[use, axis] - center
-            row = np.zeros((len(use), 3))
-            row[:, axis], row[:, 2] = focal, -offset
-            rows.append(row * weight[:, None])
-            values.append((offset * points[use, 2] - focal * points[use, axis]) * weight)
-        system, right = np.concatenate(rows), np.concatenate(values)
-        if evidence.has_depth:
-            depth = float(np.median(evidence.cloud[:, 2])) + 0.08
-            system = np.concatenate([system, [[0.0, 0.0, 1e6]]])
-            right = np.concatenate([right, [1e6 * depth]])
-        place = np.linalg.lstsq(system, right, rcond=None)[0]
-        place[2] = max(place[2], 0.3)
-        return place
 
     def _tick(self, message: str) -> Callable[[], None]:
         def tick() -> None:
@@ -237,14 +216,3 @@ class _Fitter:
             confidence=confidence,
             residuals=residuals,
         )
-
-
-def root_orientation(evidence: Evidence) -> np.ndarray:
-    """camera_from_rest rotation (3, 3) of the trunk from BlazePose's world points."""
-    world = evidence.world @ view_turn(evidence).T
-    up = world[[11, 12]].mean(axis=0) - world[[23, 24]].mean(axis=0)
-    left = (world[11] - world[12]) + (world[23] - world[24])
-    up = up / max(float(np.linalg.norm(up)), 1e-6)
-    left = left - up * float(left @ up)
-    left = left / max(float(np.linalg.norm(left)), 1e-6)
-    return np.stack([left, up, np.cross(left, up)], axis=1)

@@ -22,8 +22,8 @@ MIN_VISIBILITY = 0.25
 class Evidence:
     """One person's measurements in camera space; float32 unless said.
 
-    uv (33, 2) px and trust (33,) 0..1 of BlazePose's points; world (33, 3) m, camera axes; landmark_depth (33,) m, depth
-    reading at the point, 0 where there is none. cloud (N, 3) m and normals (N, 3) towards the camera, both empty for a
+    uv (33, 2) px and trust (33,) 0..1 of BlazePose's points; world (33, 3) m, camera axes; landmark_depth (33,) m,
+    depth reading at the point, 0 where there is none. cloud (N, 3) m and normals (N, 3) towards the camera, both empty for a
     photo. outside (h, w) px: distance to the mask, 0 inside; `field_step` px a cell. contour (M, 2) px: the mask's edge
     where it is not the picture's own edge.
     """

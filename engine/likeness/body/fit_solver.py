@@ -22,7 +22,7 @@ STANDOFF_ELSE_M = 0.025
 
 @dataclass
 class Unknowns:
-    """turn (3,): rotation vector on top of `root` (3, 3) camera_from_rest; translation (3,) m; pose (24, 3); betas (K,)."""
+    """turn (3,): vector on top of `root` (3, 3) camera_from_rest; translation (3,) m; pose (24, 3); betas (K,)."""
 
     root: torch.Tensor
     turn: torch.Tensor

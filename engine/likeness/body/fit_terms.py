@@ -126,7 +126,7 @@ def surface_term(
 ) -> torch.Tensor:
     """Mean robust square of signed distances cloud minus body along the body's normal (N,): scalar.
 
-    Cloth lies outside the body, so a positive distance costs by `outward` (N,) metres, a negative one by `inward_sigma`.
+    Cloth lies outside the body, so a positive distance costs by `outward` (N,) m, a negative one by `inward_sigma`.
     """
     sigma = torch.where(offset > 0, outward, torch.full_like(outward, inward_sigma))
     return 0.5 * (weight * robust((offset / sigma).square(), limit)).mean()
