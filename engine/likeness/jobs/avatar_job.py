@@ -15,7 +15,7 @@ from .. import __version__
 from ..asset.build import build_avatar
 from ..asset.texture import encode_png
 from ..body.fit import draw_overlay, fit_body
-from ..body.landmarks import detect
+from ..body.landmarks import BACKDROP, Landmarks, detect
 from ..body.model import BodyModel, load_default
 from ..capture import read_capture, read_photo
 from ..core.avatar import Avatar, write_avatar
@@ -27,7 +27,7 @@ from ..core.job import JobFolder
 from ..core.progress import Report, quiet
 from ..core.surface import CapturedSurface
 from ..surface.draped import drape
-from ..surface.metrics import capture_quality
+from ..surface.metrics import surface_quality
 from .defect import as_likeness_error
 from .device import resolve_device
 from .progress import Emit, Tracker
@@ -38,6 +38,9 @@ log = logging.getLogger("likeness")
 
 #: Expected seconds a stage on two cores: the shares of the progress bar and the first estimate.
 STAGES = {"read": 3.0, "body": 15.0, "surface": 20.0, "colour": 15.0, "write": 2.0}
+
+#: Someone else in the picture shares a point or two with the mask; the person under it shares most of them.
+_LEAST_SHARE = 0.4
 
 
 def estimate_seconds() -> float:
@@ -70,14 +73,31 @@ def fit_capture(capture: Capture, model: BodyModel, request: AvatarRequest, repo
     if request.body:
         return Fit.from_dict(read_json(Path(request.body).expanduser(), "body.fit"))
     report(0.0, "finding the person")
-    people = detect(capture.color, mask=capture.mask)
-    if not people:
-        raise LikenessError(
-            "capture.no_person",
-            f"{capture.name}: nobody can be found in the picture.",
-            "Choose a picture that shows one whole person, or pose a body yourself and pass it with --body.",
-        )
-    return fit_body(capture, model, people[0], report=report, seed=request.seed)
+    return fit_body(capture, model, find_person(capture), report=report, seed=request.seed)
+
+
+def find_person(capture: Capture) -> Landmarks:
+    """The landmarks of the person under the capture's mask. Raises LikenessError("capture.no_person")."""
+    cut_out = np.where(capture.mask[..., None], capture.color, np.uint8(BACKDROP))
+    # The whole picture first: what a person stands on and holds helps the detector. Then the person alone.
+    for picture in (capture.color, cut_out):
+        shares = [(_share_on_mask(person, capture.mask), person) for person in detect(picture)]
+        share, person = max(shares, key=lambda pair: pair[0], default=(0.0, None))
+        if person is not None and share > _LEAST_SHARE:
+            return person
+    raise LikenessError(
+        "capture.no_person",
+        f"{capture.name}: nobody can be found in the picture.",
+        "Choose a picture that shows one whole person, or pose a body yourself and pass it with --body.",
+    )
+
+
+def _share_on_mask(person: Landmarks, mask: np.ndarray) -> float:
+    """How much of what the detector sees of a person lies on the mask."""
+    cols, rows = np.round(person.points).astype(int).T
+    inside = (cols >= 0) & (rows >= 0) & (cols < mask.shape[1]) & (rows < mask.shape[0])
+    inside[inside] = mask[rows[inside], cols[inside]]
+    return float((inside * person.presence).sum() / max(float(person.presence.sum()), 1e-6))
 
 
 def run_avatar_job(request: AvatarRequest, emit: Emit, cancel: threading.Event | None = None) -> Path:
@@ -146,7 +166,7 @@ def _make(request: AvatarRequest, capture: Capture, folder: JobFolder, tracker: 
             settings=request.settings(),
             report=report,
         )
-    quality = dict(avatar.quality) | capture_quality(capture, surface) | {"confidence": dict(fit.confidence)}
+    quality = dict(avatar.quality) | surface_quality(surface, capture)
     provenance = dict(avatar.provenance) | {
         "engine": __version__,
         "weights": weight_hashes(),
