@@ -92,8 +92,13 @@ def warnings(facts: dict[str, Any]) -> list[str]:
 
 
 def estimate_text(facts: dict[str, Any]) -> str:
-    """What it costs on this machine."""
-    seconds = facts.get("estimate_s")
+    """What it costs on this machine, as far as the engine knows."""
+    found = facts.get("estimate")
+    costs: dict[str, Any] = found if isinstance(found, dict) else {"seconds": facts.get("estimate_s")}
+    seconds, memory = costs.get("seconds"), costs.get("memory_gb")
     if not isinstance(seconds, int | float) or not 0 < seconds < 1e6:
         return ""
-    return f"about {max(1, round(seconds / 60))} min on this machine"
+    text = f"about {max(1, round(seconds / 60))} min"
+    if isinstance(memory, int | float) and 0 < memory < 1e4:
+        text += f" and {memory:.1f} GB of memory"
+    return f"{text} on this machine"
