@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg as spl
+from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from .geometry import edges, uniform_laplacian
@@ -20,6 +21,7 @@ from .photo import Photo, ramp
 
 _FADE_M = 0.035
 _BAND_M = 0.015
+_CALM_BANDS = 7
 _SEEN = 0.5
 _MANY = 20
 _FEW = 5
@@ -106,7 +108,9 @@ def _completed(colours: np.ndarray, average: np.ndarray) -> np.ndarray:
             continue
         for channel in range(3):
             out[index, :, channel] = np.interp(np.arange(len(known)), np.nonzero(known)[0], source[known, channel])
-    return out
+    # Creases and shadows come and go within a hand's width; the ends of sleeves and trousers stay where they are.
+    calm = ndimage.median_filter(out, (1, _CALM_BANDS, 1), mode="nearest")
+    return ndimage.gaussian_filter1d(calm, 0.7, axis=1, mode="nearest")
 
 
 def _along(positions: np.ndarray, region: int) -> np.ndarray:
@@ -147,7 +151,7 @@ def _head(photo: Photo, seen: np.ndarray, body: RestBody, colour: np.ndarray, sh
     height = (points[:, 1] - body.chin[1]) / max(body.crown[1] - body.chin[1], 1e-6)
     middle = 0.5 * (points[inside, 2].min() + points[inside, 2].max()) - 0.01
     behind = ramp(middle - points[:, 2], -0.01, 0.03)
-    scalp = np.maximum(behind * ramp(height, 0.15, 0.4), ramp(height, 0.84, 0.94)) * body.skull
+    scalp = np.maximum(behind * ramp(height, 0.15, 0.4), ramp(height, 0.78, 0.9)) * body.skull
     hair = _pixel_median(photo, body, scalp * ramp(height, 0.3, 0.5))
     if hair is not None:
         colour[scalp > 0] = hair
@@ -161,8 +165,8 @@ def _head(photo: Photo, seen: np.ndarray, body: RestBody, colour: np.ndarray, sh
 
 def _pixel_median(photo: Photo, body: RestBody, weight: np.ndarray) -> np.ndarray | None:
     """(3,) median colour of the pixels where the vertex weight (V,) is high; None when too few are seen."""
-    rows, columns = np.nonzero((photo.face >= 0) & (photo.trust > 0.3))
-    strong = body.at_pixels(photo, weight[:, None], rows, columns)[:, 0] > 0.5
+    rows, columns = np.nonzero((photo.face >= 0) & (photo.trust > 0.05))
+    strong = body.at_pixels(photo, weight[:, None], rows, columns)[:, 0] > 0.4
     if strong.sum() < _MANY:
         return None
     return np.median(photo.color[rows[strong], columns[strong]], axis=0).astype(np.float32)

@@ -26,8 +26,10 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 def edges(faces: np.ndarray) -> np.ndarray:
     """(E, 2) i64 undirected edges, each once."""
-    pairs = np.sort(faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2).astype(np.int64), axis=1)
-    return np.unique(pairs, axis=0)
+    pairs = faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2).astype(np.int64)
+    count = int(faces.max(initial=-1)) + 1
+    keys = np.unique(pairs.min(1) * count + pairs.max(1))
+    return np.stack([keys // max(count, 1), keys % max(count, 1)], axis=1)
 
 
 def uniform_laplacian(edge: np.ndarray, count: int, weights: np.ndarray | None = None) -> sp.csr_matrix:

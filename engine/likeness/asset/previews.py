@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 
 from ..core.avatar import Avatar
+from ..core.frames import rodrigues
 from ..core.progress import Report, quiet
 from .render import TexturedMesh, render_mesh
 from .texture import encode_png
-from .views import framing_camera, pose_avatar
+from .views import captured_vertices, framing_camera
 
 #: Where the camera stands, in degrees about the avatar: 0 is before it, 90 at its left hand.
 SIDES = {"front": 0.0, "left": 90.0, "back": 180.0, "right": -90.0}
@@ -19,13 +20,15 @@ _FOV = np.deg2rad(24.0)
 
 
 def preview_images(avatar: Avatar, *, lit: bool = False, report: Report = quiet) -> dict[str, np.ndarray]:
-    """Side -> (768, 576, 4) u8 RGBA of the avatar upright in the capture's pose, unlit baked colour by default.
+    """Side -> (768, 576, 4) u8 RGBA of the avatar in the capture's pose, upright, unlit baked colour by default.
 
-    The root's turn is left out, so that "front" shows the avatar's front also where the capture does not.
+    "front" shows the avatar's front, whichever side the capture shows.
     """
-    pose = np.asarray(avatar.capture.pose, np.float64).copy()
-    pose[0] = 0
-    vertices = pose_avatar(avatar, pose, np.zeros(3))
+    upright = avatar.world_from_capture[:3, :3]
+    vertices = captured_vertices(avatar).astype(np.float64) @ upright.T
+    forward = upright @ rodrigues(np.asarray(avatar.capture.pose[0], np.float64))[:, 2]
+    heading = rodrigues(np.array([0.0, -np.arctan2(forward[0], forward[2]), 0.0]))
+    vertices = vertices @ heading.T
     centred = vertices - 0.5 * (vertices.max(0) + vertices.min(0))
     mesh = TexturedMesh.of(avatar)
     out = {}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import pytest
 from likeness.asset.atlas import pad, rasterize
 from likeness.asset.rays import RayScene
 from likeness.asset.render import TexturedMesh, render_mesh
@@ -14,6 +16,7 @@ from likeness.body.model import BodyModel, load_default
 from likeness.core.camera import Camera
 from likeness.core.capture import Capture
 from likeness.core.fit import LIMBS, Fit
+from likeness.core.frames import axis_angle, rodrigues
 from likeness.core.surface import CapturedSurface
 
 SKIN, HAIR, SHIRT, JEANS, SHOE = (222, 178, 150), (60, 40, 28), (178, 40, 46), (44, 62, 110), (235, 235, 228)
@@ -39,7 +42,8 @@ def painted(model: BodyModel, size: int, detail: bool = True) -> np.ndarray:
     colour = np.full((len(points), 3), SKIN, np.float32)
     shirt = (parts == "torso") | np.char.endswith(parts, "upper_arm")
     colour[shirt] = SHIRT
-    colour[np.isin(parts, ["left_thigh", "right_thigh", "left_shin", "right_shin"]) | ((parts == "torso") & (y < 0.05))] = JEANS
+    trousers = np.isin(parts, ["left_thigh", "right_thigh", "left_shin", "right_shin"])
+    colour[trousers | ((parts == "torso") & (y < 0.05))] = JEANS
     colour[np.char.endswith(parts, "foot")] = SHOE
     nose = model.v_template[model.landmark_vertices["nose"]]
     colour[(parts == "head") & ((y > nose[1] + 0.1) | ((z < nose[2] - 0.12) & (y > nose[1] - 0.05)))] = HAIR
@@ -58,8 +62,6 @@ def painted(model: BodyModel, size: int, detail: bool = True) -> np.ndarray:
 
 def resting_pose(turn_deg: float = 0.0) -> np.ndarray:
     """(24, 3) f32: arms half down, one knee bent, facing the camera and turned about the vertical."""
-    from likeness.core.frames import axis_angle, rodrigues
-
     pose = np.zeros((24, 3))
     about = rodrigues(np.array([0.0, np.deg2rad(turn_deg), 0.0]))
     pose[0] = axis_angle(np.diag([1.0, -1.0, -1.0]) @ about)
@@ -89,10 +91,17 @@ def scene(height_px: int = 1024, turn_deg: float = 0.0, detail: bool = True, tex
     fit = Fit(pose, betas, translation, camera, dict.fromkeys(LIMBS, 1.0), {})
     depth = np.where(mask, depth, 0).astype(np.float32)
     capture = Capture(color, mask, depth, camera, True, "painted", "0" * 64, "file")
-    normals = np.cross(vertices[model.faces[:, 1]] - vertices[model.faces[:, 0]],
-                       vertices[model.faces[:, 2]] - vertices[model.faces[:, 0]])  # fmt: skip
-    facing = -np.einsum("fk,fk->f", normals, vertices[model.faces].mean(1)) > 0
+    corners = vertices[model.faces]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    facing = np.einsum("fk,fk->f", normals, corners.mean(1)) < 0
     seen = np.zeros(len(vertices), np.float32)
     seen[model.faces[facing]] = 1
-    surface = CapturedSurface(vertices, model.faces, seen, model.corner_uvs, model.weights, model.parts, model.rest(betas)[0])
+    rest, _ = model.rest(betas)
+    surface = CapturedSurface(vertices, model.faces, seen, model.corner_uvs, model.weights, model.parts, rest)
     return Scene(model, fit, capture, surface, truth)
+
+
+@pytest.fixture(scope="session")
+def painted_scene() -> Callable[..., Scene]:
+    """scene(height_px, turn_deg, detail, texture_px) -> Scene, each made once."""
+    return scene

@@ -1,0 +1,148 @@
+"""Unposing against skinning, and the pieces of the atlas against closed forms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import trimesh
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from likeness.asset.atlas import pad, rasterize
+from likeness.asset.geometry import edges, vertex_normals
+from likeness.asset.layout import complete, unwrap
+from likeness.asset.limbs import REGIONS, region_of_joint
+from likeness.asset.unpose import unpose
+from likeness.body.model import load_default
+from likeness.core.errors import LikenessError
+from likeness.core.frames import rodrigues
+from likeness.core.skinning import joint_transforms, skin
+from likeness.core.surface import CapturedSurface
+
+
+def rig(pose: np.ndarray) -> tuple:
+    model = load_default()
+    vertices, joints = model.rest(np.zeros(3))
+    index, weight = model.sparse_weights(4)
+    transforms = joint_transforms(rodrigues(pose.astype(np.float64)), joints.astype(np.float64), model.parents)
+    return model, vertices.astype(np.float64), index, weight, transforms
+
+
+@given(st.integers(0, 2**31), st.floats(0.1, 1.2))
+@settings(max_examples=8, deadline=None)
+def test_unposing_inverts_skinning(seed: int, size: float) -> None:
+    pose = np.random.default_rng(seed).normal(size=(24, 3)) * size * 0.4
+    model, rest, index, weight, transforms = rig(pose)
+    shift = np.array([0.3, -0.2, 2.5])
+    posed = skin(rest, index, weight, transforms) + shift
+    found, figures = unpose(posed, model.faces, index, weight, transforms, shift, rest)
+    assert np.median(np.linalg.norm(found - rest, axis=1)) < 1e-5
+    assert np.abs(found - rest).max() < 0.02
+    assert figures["unpose_torn_vertices"] < 0.02
+
+
+def test_a_collapsed_joint_falls_back_to_the_body() -> None:
+    """An elbow turned by half a turn about its bone loses a dimension there; the answer has to stay near the body."""
+    pose = np.zeros((24, 3))
+    pose[18] = (np.pi, 0, 0)
+    model, rest, index, weight, transforms = rig(pose)
+    bumped = skin(rest, index, weight, transforms) + np.random.default_rng(0).normal(size=rest.shape) * 0.002
+    found, figures = unpose(bumped, model.faces, index, weight, transforms, np.zeros(3), rest)
+    assert figures["unpose_damped_vertices"] > 0
+    assert np.linalg.norm(found - rest, axis=1).max() < 0.03
+
+
+def test_a_flap_between_limbs_is_drawn_in() -> None:
+    """Vertices of the forearm that lie on the hip in the capture must not stretch to the hip's rest place."""
+    pose = np.zeros((24, 3))
+    pose[16] = (0, 0, -1.3)
+    model, rest, index, weight, transforms = rig(pose)
+    posed = skin(rest, index, weight, transforms)
+    rogue = np.nonzero(model.weights[:, 16] > 0.95)[0][:3]
+    # A weight that jumps between neighbours is what tears: these follow the hip although they lie on the arm.
+    index, weight = index.copy(), weight.copy()
+    index[rogue], weight[rogue] = [1, 0, 0, 0], [1, 0, 0, 0]
+    found, figures = unpose(posed, model.faces, index, weight, transforms, np.zeros(3), rest)
+    assert figures["unpose_torn_vertices"] > 0
+    assert np.linalg.norm(found[rogue] - rest[rogue], axis=1).max() < 0.03
+
+
+def test_rasterized_texels_interpolate_their_own_place() -> None:
+    model = load_default()
+    texels = rasterize(model.corner_uvs, 256)
+    place = np.einsum("nk,nkc->nc", texels.barycentric, model.corner_uvs[texels.face])
+    np.testing.assert_allclose(place[:, 0], (texels.column + 0.5) / 256, atol=1e-5)
+    np.testing.assert_allclose(place[:, 1], 1 - (texels.row + 0.5) / 256, atol=1e-5)
+    side = model.corner_uvs[:, 1:] - model.corner_uvs[:, :1]
+    area = 0.5 * np.abs(side[:, 0, 0] * side[:, 1, 1] - side[:, 0, 1] * side[:, 1, 0]).sum()
+    assert abs(len(texels) / 256**2 - area) < 0.01
+
+
+def test_padding_reaches_eight_texels_and_more() -> None:
+    covered = np.zeros((64, 64), bool)
+    covered[20:40, 20:40] = True
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[covered] = (9, 8, 7)
+    image[20:40, 39] = (200, 0, 0)
+    out = pad(image, covered)
+    assert (out[30, 40:48] == (200, 0, 0)).all()
+    assert (out[12:20, 30] == (9, 8, 7)).all()
+    assert (out[covered] == image[covered]).all()
+
+
+def test_edges_are_each_there_once() -> None:
+    faces = np.array([[0, 1, 2], [2, 1, 3]])
+    assert edges(faces).tolist() == [[0, 1], [0, 2], [1, 2], [1, 3], [2, 3]]
+
+
+def test_normals_of_the_default_body_point_outwards() -> None:
+    model = load_default()
+    moved = model.v_template + 1e-3 * vertex_normals(model.v_template, model.faces)
+
+    def volume(vertices: np.ndarray) -> float:
+        a, b, c = (vertices[model.faces[:, k]].astype(np.float64) for k in range(3))
+        return float(np.einsum("fk,fk->", a, np.cross(b, c)) / 6)
+
+    assert volume(moved) > volume(model.v_template) > 0
+
+
+def test_every_joint_has_its_region() -> None:
+    regions = region_of_joint(load_default().joint_names)
+    named = {n: REGIONS[r] for n, r in zip(load_default().joint_names, regions, strict=True)}
+    assert named["pelvis"] == named["spine3"] == named["left_collar"] == "torso"
+    assert named["left_wrist"] == "left_hand"
+    assert named["right_ankle"] == "right_foot"
+    assert named["neck"] == "head"
+    assert named["right_elbow"] == "right_arm"
+
+
+def test_a_surface_of_another_topology_gets_weights_and_an_atlas(painted_scene) -> None:
+    painted = painted_scene(256)
+    bare = painted.surface
+    # Half of the faces, on vertices of their own: no vertex number means anything to the body any more.
+    order = np.random.default_rng(0).permutation(len(bare.vertices))
+    back = np.argsort(order)
+    faces = back[bare.faces].astype(np.int32)
+    mixed = CapturedSurface(bare.vertices[order], faces, bare.seen[order], corner_uvs=bare.corner_uvs)
+    found = complete(mixed, painted.model, painted.fit)
+    assert found.skin_weights is not None
+    assert found.body_part is not None
+    wrong = np.abs(found.skin_weights - painted.model.weights[order]).sum(1)
+    assert np.median(wrong) < 1e-3
+    assert wrong.mean() < 0.05
+    np.testing.assert_allclose(found.skin_weights.sum(1), 1, atol=1e-5)
+    assert (found.body_part == painted.model.parts[order]).mean() > 0.98
+    far = CapturedSurface(bare.vertices + [0, 0, 5.0], bare.faces, bare.seen)
+    with pytest.raises(LikenessError, match="does not lie in the surface"):
+        complete(far, painted.model, painted.fit)
+
+
+def test_an_atlas_of_a_strange_mesh_does_not_overlap() -> None:
+    mesh = trimesh.creation.torus(0.5, 0.2, major_sections=24, minor_sections=12)
+    uvs = unwrap(mesh.vertices, mesh.faces)
+    assert uvs.shape == (len(mesh.faces), 3, 2)
+    assert uvs.min() >= 0
+    assert uvs.max() <= 1
+    side = uvs[:, 1:] - uvs[:, :1]
+    area = 0.5 * np.abs(side[:, 0, 0] * side[:, 1, 1] - side[:, 0, 1] * side[:, 1, 0]).sum()
+    # Texels covered once each sum to the faces' areas; an overlap would cover fewer.
+    assert abs(len(rasterize(uvs, 512)) / 512**2 - area) < 0.02 * area
