@@ -21,7 +21,8 @@ import bpy
 from mathutils import Vector
 
 FPS = 24
-SAMPLES = 24
+#: Few, because the denoiser evens them out: 4 s of processor time a frame instead of 16.
+SAMPLES = 8
 #: Where the camera stands, seen from the person: to its front right (its face looks along -Y), at breast height.
 CAMERA_OFFSET_M = Vector((-1.35, -4.1, 0.25))
 LENS_MM = 50.0
@@ -147,9 +148,11 @@ def set_up_render(order: Order) -> None:
     scene.render.engine = "CYCLES"
     scene.cycles.device = "CPU"
     scene.cycles.samples = SAMPLES
-    scene.cycles.use_adaptive_sampling = True
+    scene.cycles.use_adaptive_sampling = False
     scene.cycles.use_denoising = True
-    scene.cycles.max_bounces = 3
+    scene.cycles.denoising_quality = "FAST"
+    scene.cycles.denoising_prefilter = "NONE"
+    scene.cycles.max_bounces = 2
     scene.render.use_persistent_data = True
     scene.render.resolution_x, scene.render.resolution_y = order.width_px, order.height_px
     scene.render.resolution_percentage = 100

@@ -32,7 +32,7 @@ ALLOWED = tuple(
         r"(?!core/|engine/)[a-z0-9_]+(/[a-z0-9_]+)*\.py",
         r"icons/[a-z0-9_]+\.png",
         r"core/[a-z0-9_]+\.py",
-        r"core/clips/[a-z0-9_]+\.npz",
+        r"core/clips/[a-z0-9_]+\.(npz|json)",
         r"engine/likeness-[0-9.]+-py3-none-any\.whl",
         r"engine/(engine_env|setup_checks|setup_venv)\.py",
         r"engine/constraints\.txt",
