@@ -30,7 +30,7 @@ def load_npy(blob: Blob, *, text: bool = False) -> np.ndarray:
     _check_type(blob.name, dtype, text)
     start = stream.tell()
     needed = math.prod(int(n) for n in shape) * dtype.itemsize
-    if needed != len(blob.data) - start:
+    if min(shape, default=1) < 0 or needed != len(blob.data) - start:
         raise LikenessError(
             "input.damaged",
             f"{blob.name} claims an array of {' x '.join(map(str, shape)) or 'one number'} ({needed / 2**20:.3g} MB) "

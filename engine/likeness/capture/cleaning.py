@@ -9,6 +9,9 @@ from scipy.sparse import csgraph
 _EIGHT = np.ones((3, 3), bool)
 #: Rim in which sensors and resizing mix the depths of two surfaces.
 _RIM_PX = 2.5
+#: A piece of surface apart from the body: least area, more of it for each metre of gap, and how far it may be.
+_SPECK_M2, _GAP_M2 = 4e-4, 120e-4
+_REACH_M, _BEHIND_M = 0.9, 0.45
 
 
 def clean_depth(depth: np.ndarray, mask: np.ndarray, focal_px: float) -> tuple[np.ndarray, np.ndarray]:
@@ -108,25 +111,27 @@ def surface_labels(depth: np.ndarray, focal_px: float) -> tuple[np.ndarray, int]
 
 
 def _body_pieces(depth: np.ndarray, focal_px: float) -> np.ndarray:
-    """(H, W) bool: pieces of surface that are the person: the largest, and what is large enough and near enough to it.
+    """(H, W) bool: pieces of surface that are the person: the largest, and what is large and near enough to it.
 
     An arm held forward is its own piece up to an arm's length before the body; behind the body there is at most
-    the other arm or leg. What is further away is background that the mask let through.
+    the other arm or leg. What is further away is background that the mask let through. The wider the gap, the
+    larger a piece has to be: a fist, not a speck of floor before a shoe.
     """
     labels, count = surface_labels(depth, focal_px)
-    if count == 0:
-        return np.zeros(depth.shape, bool)
+    if count <= 1:
+        return labels >= 0
     valid = labels >= 0
     flat = labels[valid]
     z = depth[valid].astype(np.float64)
     # Area in square metres, so that a far and a near piece are compared fairly.
     area = np.bincount(flat, weights=(z / focal_px) ** 2, minlength=count)
-    pixels = np.bincount(flat, minlength=count)
-    mean = np.bincount(flat, weights=z, minlength=count) / np.maximum(pixels, 1)
+    pixels = np.maximum(np.bincount(flat, minlength=count), 1)
     main = int(np.argmax(area))
-    low, high = np.percentile(z[flat == main], [2, 98])
-    keep = (area >= max(0.002 * area[main], 4e-4)) & (pixels >= 9)
-    keep &= (mean > low - 0.9) & (mean < high + 0.45)
+    rows, cols = ndimage.distance_transform_edt(labels != main, return_distances=False, return_indices=True)
+    beyond = np.bincount(flat, weights=z - depth[rows, cols][valid], minlength=count) / pixels
+    keep = area >= _SPECK_M2 + _GAP_M2 * np.abs(beyond)
+    mean = np.bincount(flat, weights=z, minlength=count) / pixels
+    keep &= (pixels >= 9) & (beyond > -_REACH_M) & (mean < np.percentile(z[flat == main], 98) + _BEHIND_M)
     keep[main] = True
     out = np.zeros(depth.shape, bool)
     out[valid] = keep[flat]

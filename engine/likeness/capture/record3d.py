@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from likeness.core.errors import LikenessError
 
 from .arrays import open_archive, read_member
 from .depth_files import DepthMap, depth_from_array
-from .files import Blob, check_size, kind_of, read_blob
+from .files import Blob, check_size, decoding, kind_of, read_blob
 from .images import decode_picture
 from .intrinsics import calibration_from_dict, parse_json, to_number
 from .limits import MAX_TEXT_BYTES
@@ -24,7 +26,7 @@ def read_record3d(path: Path, given: Given) -> Sources:
     """Read the first frame of a .r3d file.
 
     Depth is float32 metres, stored plainly or packed with Apple's LZFSE. Raises `input.archive`, `input.damaged`,
-    `capture.form`, `capture.depth_packed`.
+    `capture.form`, `environment.lzfse`.
     """
     blob = read_blob(path)
     with open_archive(blob) as archive:
@@ -66,17 +68,56 @@ def read_record3d(path: Path, given: Given) -> Sources:
 
 def _depth(name: str, data: bytes, width: int, height: int) -> DepthMap:
     """(height, width) float32 metres from the bytes of a frame."""
-    if data[:3] == b"bvx":
-        raise LikenessError(
-            "capture.depth_packed",
-            f"The depth in {name} is packed with LZFSE, which is not read.",
-            "In Record3D, export the capture as EXR + RGB and choose that folder.",
-        )
-    if len(data) != width * height * 4:
+    expected = width * height * 4
+    found = unpacked_bytes(data) if data[:3] == b"bvx" else len(data)
+    if found != expected:
         raise LikenessError(
             "input.damaged",
-            f"{name} should hold {width} x {height} distances ({width * height * 4 / 2**20:.3g} MB) "
-            f"but holds {len(data) / 2**20:.3g} MB.",
+            f"{name} should hold {width} x {height} distances ({expected / 2**20:.3g} MB) "
+            f"but holds {found / 2**20:.3g} MB.",
             "Export the capture again.",
         )
-    return depth_from_array(name, np.frombuffer(data, "<f4").reshape(height, width), unit_m=1.0)
+    if data[:3] == b"bvx":
+        data = _unpack(name, data)
+    return depth_from_array(name, np.frombuffer(data, "<f4", count=width * height).reshape(height, width), unit_m=1.0)
+
+
+def _unpack(name: str, data: bytes) -> bytes:
+    try:
+        lzfse = importlib.import_module("lzfse")
+    except ImportError as error:
+        raise LikenessError(
+            "environment.lzfse",
+            f"The depth in {name} is packed with Apple's LZFSE, and the package that unpacks it is missing.",
+            "Set up the engine again, or export the capture as EXR and RGB.",
+        ) from error
+    with decoding(name, "packed depth"):
+        return bytes(lzfse.decompress(data))
+
+
+def unpacked_bytes(data: bytes) -> int:
+    """How many bytes an LZFSE stream says that it unpacks to, read off its block headers; -1 where they are damaged.
+
+    The decoder takes as much memory as it needs, so this is asked first.
+    """
+    total, at = 0, 0
+    while at + 4 <= len(data):
+        magic = data[at : at + 4]
+        if magic == b"bvx$":
+            return total
+        try:
+            raw = int(struct.unpack_from("<I", data, at + 4)[0])
+            if magic == b"bvx-":
+                size = 8 + raw
+            elif magic == b"bvxn":
+                size = 12 + int(struct.unpack_from("<I", data, at + 8)[0])
+            elif magic == b"bvx2":
+                first, second, third = struct.unpack_from("<3Q", data, at + 8)
+                size = (third & 0xFFFFFFFF) + (first >> 20 & 0xFFFFF) + (second >> 40 & 0xFFFFF)
+            else:
+                return -1
+        except struct.error:
+            return -1
+        total += raw
+        at += max(size, 8)
+    return -1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from likeness.core.errors import LikenessError
@@ -12,6 +14,7 @@ from .units import LIKELY, metres_of
 
 #: Values that no depth unit makes a distance of: sensors write 2^16 - 1 at most, floats may carry 1e30.
 _ABSURD = 1e7
+_USUAL_DISTANCE_M, _USUAL_STATURE_M = 2.2, 1.7
 
 
 def depth_unit(depth: DepthMap, stated_m: float | None, unit: str | float | None) -> tuple[float, tuple[str, ...]]:
@@ -75,13 +78,19 @@ def _unit_error(depth: DepthMap, middle: float, unit_m: float) -> LikenessError:
             "for metres.",
             "Export the depth map again as 16-bit millimetres.",
         )
-    words = [word for scale, word in LIKELY if 0.4 <= middle * scale <= 6.0]
-    offer = f'Say the unit: probably "{words[0]}".' if words else "Say the unit of the depth file."
+    word = _likeliest([(middle * scale / _USUAL_DISTANCE_M, word) for scale, word in LIKELY])
+    offer = f'Say the unit: probably "{word}".' if word else "Say the unit of the depth file."
     return LikenessError(
         "capture.depth_unit",
         f"Read with a unit of {unit_m:g} m, {depth.name} puts the person {middle * unit_m:.3g} m away.",
         offer,
     )
+
+
+def _likeliest(candidates: list[tuple[float, str]]) -> str | None:
+    """The word whose ratio to the usual size is nearest to 1, if any is within a factor of three."""
+    ratio, word = min(candidates, key=lambda c: abs(math.log(max(c[0], 1e-12))))
+    return word if 1 / 3 <= ratio <= 3 else None
 
 
 def stature_m(points: np.ndarray, up: np.ndarray) -> float:
@@ -100,16 +109,12 @@ def check_stature(name: str, stature: float, distance: float, unit_m: float, cer
     if MIN_STATURE_M <= stature <= MAX_STATURE_M:
         return ()
     size = f"{stature:.2f}" if stature < 10 else f"{stature:.0f}"
-    better = [
-        word
-        for scale, word in LIKELY
-        if 0.9 <= stature * scale / unit_m <= 2.2 and 0.3 <= distance * scale / unit_m <= 8.0
-    ]
+    better = _likeliest([(stature * scale / unit_m / _USUAL_STATURE_M, word) for scale, word in LIKELY])
     if better and not certain:
         raise LikenessError(
             "capture.depth_unit",
             f"The person in {name} would be {size} m tall and {distance:.1f} m away, so the unit of depth is wrong.",
-            f'Say the unit: probably "{better[0]}".',
+            f'Say the unit: probably "{better}".',
         )
     if stature > MAX_STATURE_M:
         return (f"What is masked in {name} is {size} m tall: check the unit, the intrinsics and the mask.",)
