@@ -66,6 +66,8 @@ def _build(avatar: Avatar, folder: Path, job: str, made: list[bpy.types.ID]) -> 
     modifier.object = rig
     modifier.use_vertex_groups, modifier.use_bone_envelopes = True, False
     modifier.use_deform_preserve_volume = False  # SMPL blends matrices, not dual quaternions
+    # SMPL's origin is near the pelvis; the object is lifted, the numbers inside stay SMPL's.
+    rig.location.z = -min(0.0, float(avatar.vertices[:, 1].min(initial=0.0)))
     _label(rig, avatar, folder, job)
     for other in bpy.context.selected_objects:
         other.select_set(False)

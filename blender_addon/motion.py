@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Motion clips and captured poses on an avatar's armature."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import bpy
 import numpy as np
+from mathutils import Vector
 
 from .actions import add_fcurve, new_action
 from .armature import bone_quaternions, joint_bones, joint_names, rest_axes, root_locations, set_pose
@@ -33,20 +33,41 @@ def parents(rig: bpy.types.Object) -> np.ndarray:
     return np.array([index[bone.parent.name] if bone.parent else -1 for bone in joint_bones(rig)], np.int32)
 
 
-def prepare_clip(rig: bpy.types.Object, clip: MotionClip, fps: float, start_here: bool, on_floor: bool) -> MotionClip:
-    """A clip for this armature: Y up, its joints, the scene's rate, and where the artist wants it.
-
-    start_here: the first frame stands where the avatar stands. on_floor: the feet touch the armature's ground plane,
-    whatever body the clip was recorded with.
-    """
+def prepare_clip(rig: bpy.types.Object, clip: MotionClip, fps: float) -> MotionClip:
+    """A clip for this armature: Y up, its joints, the scene's rate."""
     joints = rest_joints(rig)
-    clip = clip.upright(joints[0]).with_joints(len(joints)).resampled(fps)
-    trans = clip.trans.astype(np.float64)
-    if start_here:
-        trans[:, [0, 2]] -= trans[0, [0, 2]]
-    if on_floor:
-        trans[:, 1] -= floor_height(rig, replace(clip, trans=trans))
-    return replace(clip, trans=trans)
+    return clip.upright(joints[0]).with_joints(len(joints)).resampled(fps)
+
+
+def pelvis_place(rig: bpy.types.Object) -> Vector:
+    """Where the root bone is now, world space, metres."""
+    bpy.context.view_layer.update()
+    return rig.matrix_world @ rig.pose.bones[joint_names(rig)[0]].head
+
+
+def settle(rig: bpy.types.Object, place: Vector | None, floor_m: float | None) -> None:
+    """Move the whole object, so that bones keep SMPL's exact numbers: pelvis above `place`, and the floor at Z = 0.
+
+    place: world space, its height is not used. floor_m: height of the floor in the armature's own space.
+    """
+    now = pelvis_place(rig)
+    matrix = rig.matrix_world.copy()
+    if place is not None:
+        matrix.translation.xy += (place - now).xy
+    if floor_m is not None:
+        matrix.translation.z -= (rig.matrix_world @ Vector((0.0, 0.0, floor_m))).z
+    rig.matrix_world = matrix
+    bpy.context.view_layer.update()
+
+
+def rest_floor(rig: bpy.types.Object) -> float:
+    """The height of the soles in the rest pose, in the armature's own space, metres."""
+    lowest = [0.0]
+    for body in (child for child in rig.children if child.type == "MESH"):
+        heights = np.empty(3 * len(body.data.vertices), np.float32)
+        body.data.vertices.foreach_get("co", heights)
+        lowest.append(float(heights[2::3].min(initial=0.0)))
+    return min(lowest)
 
 
 def floor_height(rig: bpy.types.Object, clip: MotionClip) -> float:
@@ -96,8 +117,16 @@ def apply_clip(rig: bpy.types.Object, clip: MotionClip, start_frame: int) -> tup
     return int(frames[0]), int(frames[-1])
 
 
+def release(rig: bpy.types.Object) -> None:
+    """Take the action off (it stays in the file) and clear the pose."""
+    if rig.animation_data:
+        rig.animation_data.action = None
+    for bone in rig.pose.bones:
+        bone.rotation_quaternion, bone.location, bone.scale = (1, 0, 0, 0), (0, 0, 0), (1, 1, 1)
+
+
 def set_captured_pose(rig: bpy.types.Object, avatar: Avatar) -> None:
-    """Pose the armature as the person stood in the capture, upright on the floor; leaves keyframes alone."""
+    """Pose the armature as the person stood in the capture, upright above the floor of its own space."""
     turn, shift = avatar.world_from_capture[:3, :3], avatar.world_from_capture[:3, 3]
     pose = avatar.capture.pose.astype(np.float64).copy()
     pose[0] = axis_angle(turn @ rodrigues(pose[0]))

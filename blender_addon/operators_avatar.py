@@ -76,9 +76,11 @@ class LIKENESS_OT_apply_motion(LikenessOperator, bpy.types.Operator):
     filter_glob: StringProperty(default="*.npz", options={"HIDDEN"})
     start_frame: IntProperty(name="Start", description="Frame of the first pose", default=1)
     start_here: BoolProperty(
-        name="Start here", description="Begin where the avatar stands, not where the clip was recorded", default=True
+        name="Start here", description="Move the avatar so that it begins where it stands now", default=True
     )
-    on_floor: BoolProperty(name="On the floor", description="Put the soles on the ground plane", default=True)
+    on_floor: BoolProperty(
+        name="On the floor", description="Move the avatar so that its soles stand at Z = 0", default=True
+    )
     set_range: BoolProperty(name="Set frame range", description="Play exactly the clip", default=True)
 
     def run(self, context: bpy.types.Context) -> None:
@@ -91,12 +93,16 @@ class LIKENESS_OT_apply_motion(LikenessOperator, bpy.types.Operator):
         else:
             raise LikenessError("motion.unknown", "No motion is chosen.", "Choose a clip or an AMASS .npz file.")
         scene = context.scene
-        fps = scene.render.fps / scene.render.fps_base
-        clip = motion.prepare_clip(rig, clip, fps, self.start_here, self.on_floor)
+        before = rig.animation_data.action if rig.animation_data else None
+        if before is not None:  # a walk goes on from where it had begun, not from where it happens to be
+            scene.frame_set(int(before.frame_range[0]))
+        place = motion.pelvis_place(rig) if self.start_here else None
+        clip = motion.prepare_clip(rig, clip, scene.render.fps / scene.render.fps_base)
         first, last = motion.apply_clip(rig, clip, self.start_frame)
         if self.set_range:
             scene.frame_start, scene.frame_end = first, last
         scene.frame_set(first)
+        motion.settle(rig, place, motion.floor_height(rig, clip) if self.on_floor else None)
         self.report({"INFO"}, f"{rig.name}: {clip.name}, frames {first} to {last}.")
 
 
@@ -129,7 +135,11 @@ class LIKENESS_OT_apply_capture_pose(LikenessOperator, bpy.types.Operator):
     def run(self, context: bpy.types.Context) -> None:
         """Read the pose from the avatar folder."""
         rig = wanted_avatar(context)
-        motion.set_captured_pose(rig, read_avatar(Path(rig[importer.FOLDER_KEY])))
+        avatar = read_avatar(Path(rig[importer.FOLDER_KEY]))
+        place = motion.pelvis_place(rig)
+        motion.release(rig)
+        motion.set_captured_pose(rig, avatar)
+        motion.settle(rig, place, 0.0)
 
 
 class LIKENESS_OT_rest_pose(LikenessOperator, bpy.types.Operator):
@@ -142,10 +152,9 @@ class LIKENESS_OT_rest_pose(LikenessOperator, bpy.types.Operator):
     def run(self, context: bpy.types.Context) -> None:
         """Unassign the action and clear the pose."""
         rig = wanted_avatar(context)
-        if rig.animation_data:
-            rig.animation_data.action = None
-        for bone in rig.pose.bones:
-            bone.rotation_quaternion, bone.location, bone.scale = (1, 0, 0, 0), (0, 0, 0), (1, 1, 1)
+        place = motion.pelvis_place(rig)
+        motion.release(rig)
+        motion.settle(rig, place, motion.rest_floor(rig))
 
 
 class LIKENESS_OT_frame_avatar(LikenessOperator, bpy.types.Operator):

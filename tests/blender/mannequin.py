@@ -73,11 +73,11 @@ def joints(rng: np.random.Generator) -> np.ndarray:
     return out.astype(np.float32)
 
 
-def write_mannequin(path: Path, addon, seed: int = 0, **changes) -> Path:
+def write_mannequin(path: Path, addon, seed: int = 0, lowered_m=(0, 0, 0), **changes) -> Path:
     """Write the avatar folder with the add-on's own copy of the core. changes: fields of Avatar."""
     avatar_module, fit, camera = addon("core.avatar"), addon("core.fit"), addon("core.camera")
     rng = np.random.default_rng(seed)
-    rest = joints(rng)
+    rest = joints(rng) - np.asarray(lowered_m, np.float32)
     boxes = [j + _BOX * 0.045 for j in rest]
     boxes[10] = boxes[10] - [0, 0.0, 0.03]
     vertices = np.concatenate(boxes).astype(np.float32)

@@ -8,13 +8,13 @@ from mannequin import NAMES, PARENTS, write_mannequin
 BLENDER_AXES = np.array([[1.0, 0, 0], [0, 0, -1.0], [0, 1.0, 0]])
 
 
-def evaluated_vertices(body) -> np.ndarray:
-    """(V, 3) world positions of the deformed mesh, float64."""
+def evaluated_vertices(body, world: bool = False) -> np.ndarray:
+    """(V, 3) positions of the deformed mesh in the armature's space, or in the world, float64."""
     bpy.context.view_layer.update()
     evaluated = body.evaluated_get(bpy.context.evaluated_depsgraph_get())
     out = np.empty(len(evaluated.data.vertices) * 3, np.float32)
     evaluated.data.vertices.foreach_get("co", out)
-    matrix = np.array(evaluated.matrix_world, np.float64)
+    matrix = np.array(evaluated.matrix_world if world else evaluated.matrix_local, np.float64)
     return out.reshape(-1, 3) @ matrix[:3, :3].T + matrix[:3, 3]
 
 
@@ -66,6 +66,14 @@ def test_deformation_equals_smpl(scene, addon, tmp_path, seed):
         expected = smpl_vertices(addon, avatar, pose, trans)
         assert np.abs(evaluated_vertices(body) - expected).max() < 1e-5
         assert np.abs(expected - rest).max() > 0.1
+
+
+def test_soles_stand_on_the_ground(scene, addon, tmp_path):
+    """SMPL's origin is at the pelvis: the object is lifted."""
+    shift = np.array([0, 0.93, 0], np.float32)
+    folder = write_mannequin(tmp_path / "Box.avatar", addon, lowered_m=shift)
+    rig = addon("importer").import_avatar(folder)
+    assert abs(evaluated_vertices(rig.children[0], world=True)[:, 2].min()) < 1e-6 < 0.5 < rig.location.z
 
 
 @pytest.mark.parametrize("seed", range(8))

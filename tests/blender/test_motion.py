@@ -24,11 +24,12 @@ def random_clip(addon, fps=30.0, up="Y", joints=24, seed=3):
     return motion.MotionClip(poses.astype(np.float32), trans.astype(np.float32), fps, up, "spin", "test", "CC0-1.0")
 
 
-def bone_heads(rig) -> np.ndarray:
-    """(24, 3) evaluated joints in world space."""
+def bone_heads(rig, world: bool = False) -> np.ndarray:
+    """(24, 3) evaluated joints in the armature's space, or in the world."""
     bpy.context.view_layer.update()
     evaluated = rig.evaluated_get(bpy.context.evaluated_depsgraph_get())
-    return np.array([evaluated.matrix_world @ evaluated.pose.bones[name].head for name in NAMES])
+    heads = [evaluated.pose.bones[name].head for name in NAMES]
+    return np.array([evaluated.matrix_world @ head if world else head for head in heads])
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def test_every_frame_equals_smpl(scene, addon, rig, mannequin_folder, tmp_path):
     """A file of our own, untouched: rest pelvis + trans, each frame within 1e-5 m, joints and mesh."""
     clip = random_clip(addon)
     addon("core.motion").write_clip(tmp_path / "spin.npz", clip)
-    bpy.ops.likeness.apply_motion(filepath=str(tmp_path / "spin.npz"), start_here=False, on_floor=False, start_frame=5)
+    bpy.ops.likeness.apply_motion(filepath=str(tmp_path / "spin.npz"), start_frame=5)
     assert (scene.frame_start, scene.frame_end) == (5, 5 + FRAMES - 1)
     avatar = addon("core.avatar").read_avatar(mannequin_folder)
     for frame in range(0, FRAMES, 3):
@@ -83,7 +84,7 @@ def test_amass_is_turned_upright(scene, addon, rig, tmp_path):
         mocap_framerate=30.0,
         gender="neutral",
     )
-    bpy.ops.likeness.apply_motion(filepath=str(tmp_path / "amass.npz"), start_here=False, on_floor=False)
+    bpy.ops.likeness.apply_motion(filepath=str(tmp_path / "amass.npz"))
     heads = dict(zip(NAMES, bone_heads(rig), strict=True))
     assert heads["head"][2] > heads["pelvis"][2] + 0.4 > heads["left_foot"][2] + 0.8
     rest = rig.data.bones["pelvis"].head_local
@@ -108,18 +109,30 @@ def shipped_clips() -> list[str]:
 @pytest.mark.parametrize("name", shipped_clips())
 def test_shipped_clip_starts_here_on_the_floor(scene, rig, name):
     """By name: it starts above the avatar's place, moves, and its soles stand on the ground while it walks."""
+    rig.location.xy = 1.0, -2.0
     bpy.ops.likeness.apply_motion(clip=name)
-    scene.frame_set(scene.frame_start)
-    start = bone_heads(rig)
-    assert np.abs(start[0][:2]).max() < 0.02
-    lowest, reach = [], 0.0
+    for _ in range(2):  # applied again in the middle of the walk, it begins at the same place
+        scene.frame_set(scene.frame_start)
+        start = bone_heads(rig, world=True)
+        np.testing.assert_allclose(start[0][:2], [1.0, -2.0], atol=0.05)
+        scene.frame_set(scene.frame_start + 40)
+        bpy.ops.likeness.apply_motion(clip=name)
+    lowest, moved = [], 0.0
     for frame in np.linspace(scene.frame_start, scene.frame_end, 20).astype(int):
         scene.frame_set(int(frame))
-        lowest.append(evaluated_vertices(rig.children[0])[:, 2].min())
-        reach = max(reach, np.abs(bone_heads(rig) - start).max())
-    assert reach > 0.01
+        lowest.append(evaluated_vertices(rig.children[0], world=True)[:, 2].min())
+        moved = max(moved, np.abs(bone_heads(rig, world=True) - start).max())
+    assert moved > 0.01
     if name.startswith(("walk", "idle", "run")):
         assert abs(np.percentile(lowest, 20)) < 0.05
+
+
+def test_avatar_can_stay_where_the_clip_puts_it(scene, addon, rig, tmp_path):
+    """start_here and on_floor move the object; without them it stays where it is."""
+    addon("core.motion").write_clip(tmp_path / "spin.npz", random_clip(addon))
+    rig.location = (4.0, 5.0, 6.0)
+    bpy.ops.likeness.apply_motion(filepath=str(tmp_path / "spin.npz"), start_here=False, on_floor=False)
+    assert tuple(rig.location) == (4.0, 5.0, 6.0)
 
 
 def test_there_are_walks_and_more():
@@ -141,6 +154,7 @@ def test_captured_pose_stands_as_captured(scene, addon, rig, mannequin_folder):
     in_camera = smpl_vertices(addon, avatar, avatar.capture.pose, avatar.capture.translation) @ BLENDER_AXES
     world = in_camera @ avatar.world_from_capture[:3, :3].T + avatar.world_from_capture[:3, 3]
     assert np.abs(evaluated_vertices(rig.children[0]) - world @ BLENDER_AXES.T).max() < 1e-5
+    assert rig.location.z == 0.0, "the capture's floor is the scene's"
     bpy.ops.likeness.rest_pose()
     assert np.abs(evaluated_vertices(rig.children[0]) - avatar.vertices @ BLENDER_AXES.T).max() < 1e-6
 
