@@ -78,9 +78,8 @@ def fit_capture(capture: Capture, model: BodyModel, request: AvatarRequest, repo
 
 def find_person(capture: Capture) -> Landmarks:
     """The landmarks of the person under the capture's mask. Raises LikenessError("capture.no_person")."""
-    cut_out = np.where(capture.mask[..., None], capture.color, np.uint8(BACKDROP))
     # The whole picture first: what a person stands on and holds helps the detector. Then the person alone.
-    for picture in (capture.color, cut_out):
+    for picture in (shown(capture), _cut_out(capture)):
         shares = [(_share_on_mask(person, capture.mask), person) for person in detect(picture)]
         share, person = max(shares, key=lambda pair: pair[0], default=(0.0, None))
         if person is not None and share > _LEAST_SHARE:
@@ -90,6 +89,21 @@ def find_person(capture: Capture) -> Landmarks:
         f"{capture.name}: nobody can be found in the picture.",
         "Choose a picture that shows one whole person, or pose a body yourself and pass it with --body.",
     )
+
+
+def _cut_out(capture: Capture) -> np.ndarray:
+    """(H, W, 3) u8: the person on neutral grey."""
+    return np.where(capture.mask[..., None], capture.color, np.uint8(BACKDROP))
+
+
+def shown(capture: Capture) -> np.ndarray:
+    """(H, W, 3) u8: the picture as the artist knows it, without what hides under transparent pixels."""
+    return _cut_out(capture) if capture.mask_source == "alpha" else capture.color
+
+
+def overlay_png(capture: Capture, model: BodyModel, fit: Fit) -> bytes:
+    """The fitted body over the picture: how the artist judges a fit."""
+    return encode_png(draw_overlay(replace(capture, color=shown(capture)), model, fit))
 
 
 def _share_on_mask(person: Landmarks, mask: np.ndarray) -> float:
@@ -148,7 +162,7 @@ def _make(request: AvatarRequest, capture: Capture, folder: JobFolder, tracker: 
     with tracker.stage("body") as report:
         fit = _load_fit(folder, capture) or fit_capture(capture, model, request, report)
         folder.save_checkpoint("body", {"fit": np.frombuffer(_json(fit), np.uint8)})
-        overlay = encode_png(draw_overlay(capture, model, fit))
+        overlay = overlay_png(capture, model, fit)
         tracker.preview = folder.path / "overlay.png"
         write_bytes(tracker.preview, overlay)
     with tracker.stage("surface") as report:

@@ -6,11 +6,9 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from ..asset.texture import encode_png
-from ..body.fit import draw_overlay
 from ..body.model import load_default
 from ..core.files import output_error, write_bytes, write_json
-from .avatar_job import STAGES, fit_capture, read_input
+from .avatar_job import STAGES, fit_capture, overlay_png, read_input
 from .progress import Emit, Tracker
 from .request import avatar_request
 
@@ -37,7 +35,7 @@ def run_fit_job(source: str, out: Path, params: dict[str, Any], emit: Emit, canc
         except OSError as error:
             raise output_error(out, error) from error
         write_json(out, fit.to_dict())
-        write_bytes(out.with_suffix(".png"), encode_png(draw_overlay(capture, model, fit)))
+        write_bytes(out.with_suffix(".png"), overlay_png(capture, model, fit))
     return out
 
 

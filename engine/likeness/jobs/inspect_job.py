@@ -41,7 +41,7 @@ def inspect_input(params: dict[str, Any]) -> dict[str, Any]:
         unit=request.unit,
         focal_px=request.focal_px,
         person=request.person,
-        thumbnails_dir=_path(request.thumbnails_dir),
+        thumbnails=_path(request.thumbnails_dir),
     )
     return facts | {"estimate_s": estimate_seconds()}
 
