@@ -12,7 +12,7 @@ from .armature import joint_names
 #: Custom property of our cameras.
 CAMERA_KEY = "likeness_camera"
 #: Share of the picture that the avatar fills.
-_FILL = 0.8
+_FILL = 0.9
 #: Bones end inside the body; head, hands and soles reach further.
 _FLESH_M = 0.15
 _FRAMES = 24
@@ -57,7 +57,7 @@ def add_stage(context: bpy.types.Context, rig: bpy.types.Object) -> bpy.types.Ob
     across = 2 * math.tan(lens.angle / 2)  # width of the longer side of the picture at a distance of one metre
     width, height = scene.render.resolution_x, scene.render.resolution_y
     longer = max(width, height)
-    distance = max((high - low) * longer / height, 2 * side * longer / width) / (across * _FILL) + side
+    distance = max((high - low) * longer / height, 2 * side * longer / width) / (across * _FILL) + side / 2
     camera.location = _FROM * distance
     camera.rotation_euler = (-_FROM).to_track_quat("-Z", "Y").to_euler()
     lens.clip_end = max(100.0, 4 * distance)
