@@ -138,7 +138,7 @@ def _teller(progress: venv.Progress, stage: str, target: Path) -> Callable[[str,
 
     def tell(line: str, count: int) -> None:
         share = (count - start) / max(EXPECTED_PACKAGES - start, 1)
-        progress.report(stage, min(max(share, 0.0), 0.99), f"{count} of {EXPECTED_PACKAGES} packages · {line[:70]}")
+        progress.report(stage, min(max(share, 0.0), 0.99), f"{count} packages · {line[:70]}")
 
     return tell
 

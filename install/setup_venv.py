@@ -219,6 +219,19 @@ def _drop_incomplete(folder: Path) -> None:
         shutil.rmtree(entry)
 
 
+def in_words(line: str, before: str = "") -> str:
+    """What an installer's line means to the person who waits; `before` where it means nothing to them."""
+    words = line.split()
+    if line.startswith("Collecting") and len(words) > 1:
+        return f"looking for {words[1]}"
+    if line.startswith("Downloading") and len(words) > 1:
+        size = line[line.rfind("(") :] if line.rstrip().endswith(")") else ""
+        return f"fetching {words[1].rsplit('/', 1)[-1].split('-')[0]} {size}".strip()
+    if line.startswith("Installing collected packages"):
+        return f"unpacking {line.count(',') + 1} packages"
+    return before
+
+
 def run_installer(
     command: Sequence[str],
     folder: Path,
@@ -227,7 +240,7 @@ def run_installer(
     extra_environ: Mapping[str, str] | None = None,
     timeout_s: float = 3600.0,
 ) -> None:
-    """Run pip or uv, calling tell(its newest line, packages installed so far) twice a second.
+    """Run pip or uv, calling tell(what it does, packages installed so far) at least twice a second.
 
     All output goes to `likeness-setup.log` in the environment. Raises SetupError in one sentence when it fails.
     """
@@ -273,7 +286,7 @@ def _follow(
     timeout_s: float,
 ) -> None:
     deadline = time.monotonic() + timeout_s
-    newest = ""
+    newest = "starting"
     while time.monotonic() < deadline:
         with contextlib.suppress(queue.Empty):
             line = lines.get(timeout=POLL_S)
@@ -281,6 +294,6 @@ def _follow(
                 process.wait(timeout=30)
                 return
             output.append(line)
-            newest = line.strip() or newest
+            newest = in_words(line.strip(), newest)
         tell(newest, installed_count(folder))
     raise SetupError("environment.network", f"The installer was stopped after {timeout_s / 60:.0f} minutes.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.sparse import csr_matrix, diags
 
 SMPL_NAMES = [
     "pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2", "left_ankle", "right_ankle",
@@ -14,6 +15,8 @@ _MIXAMO = {
     "Hips": 0, "Spine": 3, "Spine1": 6, "Spine2": 9, "Neck": 12, "Head": 15,
     "UpLeg": 1, "Leg": 4, "Foot": 7, "ToeBase": 10, "Shoulder": 13, "Arm": 16, "ForeArm": 18, "Hand": 20,
 }  # fmt: skip
+#: Rounds of averaging with the neighbours, for the skin weights.
+SMOOTHING = 8
 #: The joint whose head stands for SMPL's hand joint: the middle finger's knuckle.
 _HAND = "HandMiddle1"
 
@@ -66,24 +69,42 @@ def symmetric(points: np.ndarray, mirror: np.ndarray) -> np.ndarray:
     return (points + points[..., mirror, :] * [-1, 1, 1]) / 2
 
 
-def prune(weights: np.ndarray, mirror: np.ndarray, side: np.ndarray, count: int = 4) -> np.ndarray:
-    """(V, 24) weights -> symmetric, at most `count` a vertex, rows sum to 1.
+def tidy_weights(
+    weights: np.ndarray, points: np.ndarray, faces: np.ndarray, mirror: np.ndarray, count: int = 4
+) -> np.ndarray:
+    """The rig's painted weights (V, 24) -> smooth, symmetric, at most `count` a vertex, rows sum to 1.
 
-    side: (V,) the vertices' x. The rig's painted weights stray here and there to the limb on the other side; only the
-    hips and collars may reach across the middle.
+    points: (V, 3) A pose, metres. The painted weights stray to the limb on the other side, let the upper arm pull at
+    the neck, and change too fast at shoulders and elbows (creases in the T pose, a hard ridge on a raised arm).
     """
     swap = joint_mirror()
     weights = weights.copy()
     for joint, name in enumerate(SMPL_NAMES):
+        # Only hips and collars may reach across the middle.
         if name.startswith(("left", "right")) and not name.endswith(("hip", "collar")):
-            weights[(side < 0) if name.startswith("left") else (side > 0), joint] = 0
-    weights = (weights + weights[mirror][:, swap]) / 2
-    # A tiny preference for the lower joint number makes ties fall alike on both sides.
-    cut = np.sort(weights, 1)[:, -count][:, None]
-    weights = np.where(weights >= np.maximum(cut, 1e-3), weights, 0)
-    right = np.arange(len(mirror)) > mirror
-    weights[right] = weights[mirror[right]][:, swap]
+            weights[(points[:, 0] < 0) if name.startswith("left") else (points[:, 0] > 0), joint] = 0
+    reach = np.clip((np.abs(points[:, 0]) - 0.06) / 0.07, 0, 1)
+    reach = reach * reach * (3 - 2 * reach)
+    for shoulder, collar in ((16, 13), (17, 14)):
+        weights[:, collar] += weights[:, shoulder] * (1 - reach)
+        weights[:, shoulder] *= reach
+    around = _neighbours(faces, len(points))
+    for _ in range(SMOOTHING):
+        weights = (weights + around @ weights) / 2
+    weights = weights + weights[mirror][:, swap]
+    weights /= weights.sum(1, keepdims=True)
+    # Lowering all by the first one that has to go keeps the weights continuous over the surface; cutting would not.
+    cut = np.sort(weights, 1)[:, -count - 1][:, None]
+    weights = np.maximum(weights - np.maximum(cut, 1e-3), 0)
     return weights / weights.sum(1, keepdims=True)
+
+
+def _neighbours(faces: np.ndarray, count: int) -> csr_matrix:
+    """(V, V) averaging over the vertices that share an edge."""
+    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    graph = csr_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(count, count))
+    graph = ((graph + graph.T) > 0).astype(np.float64)
+    return csr_matrix(diags(1 / np.asarray(graph.sum(1)).ravel()) @ graph)
 
 
 def _turn(source: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -168,11 +189,13 @@ def left_landmarks(vertices: np.ndarray, parts: np.ndarray, markers: dict[str, n
     found: dict[str, int] = {}
     for name, finger in (("thumb", 1), ("index", 2), ("middle", 3), ("ring", 4), ("pinky", 5)):
         found[f"left_{name}_tip"] = _nearest(vertices, hand, markers[f"joint-l-finger-{finger}-4"])
-        knuckle = markers[f"joint-l-finger-{finger}-2"]
+        knuckle = markers[f"joint-l-finger-{finger}-{2 if finger == 1 else 1}"]
         found[f"left_{name}"] = _nearest(vertices, hand, knuckle)
     found["left_big_toe"] = _nearest(vertices, foot, markers["joint-l-toe-1-3"])
     found["left_small_toe"] = _nearest(vertices, foot, markers["joint-l-toe-5-4"])
-    found["left_heel"] = int(foot[np.argmin(vertices[foot, 2] + 0.3 * vertices[foot, 1])])
+    found["left_heel"] = int(foot[np.argmin(vertices[foot, 2] + 0.7 * vertices[foot, 1])])
     ears = head[np.abs(vertices[head, 1] - markers["joint-l-eye"][1] + 0.02) < 0.03]
-    found["left_ear"] = int(ears[np.argmax(vertices[ears, 0])])
+    rim = vertices[ears[np.argmax(vertices[ears, 0])]]
+    # The ear's outermost point is on its rim; the detector marks the opening, which lies inward, below and ahead.
+    found["left_ear"] = _nearest(vertices, head, rim + [-0.02, -0.021, 0.015])
     return found

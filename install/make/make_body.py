@@ -24,15 +24,37 @@ from body_mesh import BaseMesh, OuterSkin, build_outer_skin
 
 CC0_FOLDERS = {"mpfb2", "faceunits01"}
 COMPONENTS = 20
-SAMPLES, HELD_OUT = 400, 100
+SAMPLES, HELD_OUT = 600, 100
+JOINT_SHARE = 0.3
 SEED = 20261121
-#: Local shape changes that vary between builds and that clothing does not hide; both sides get the same value.
-LOCAL = (
-    "upperarm-fat", "upperarm-muscle", "upperarm-scale-vert", "lowerarm-scale-vert", "lowerarm-fat", "hand-scale",
-    "upperleg-fat", "upperleg-muscle", "upperleg-scale-vert", "lowerleg-scale-vert", "lowerleg-muscle", "foot-scale",
-    "buttocks-volume", "stomach-tone", "stomach-pregnant", "hip-scale-horiz", "torso-scale-horiz", "torso-scale-depth",
-    "torso-vshape", "measure-shoulder-dist", "measure-neck-circ", "measure-neck-height", "head-scale-depth", "head-fat",
-)  # fmt: skip
+#: Local shape changes and how far they vary (standard deviation of Anny's slider, -1..1); both sides get the same value.
+#: Set so that the bones' share of the stature varies about as anthropometric surveys say (a thigh by 3 %, not by 10 %).
+LOCAL = {
+    "upperarm-fat": 0.25,
+    "upperarm-muscle": 0.25,
+    "upperarm-scale-vert": 0.12,
+    "lowerarm-scale-vert": 0.12,
+    "lowerarm-fat": 0.2,
+    "hand-scale": 0.12,
+    "upperleg-fat": 0.25,
+    "upperleg-muscle": 0.25,
+    "upperleg-scale-vert": 0.07,
+    "lowerleg-scale-vert": 0.07,
+    "lowerleg-muscle": 0.25,
+    "foot-scale": 0.12,
+    "buttocks-volume": 0.3,
+    "stomach-tone": 0.3,
+    "stomach-pregnant": 0.25,
+    "hip-scale-horiz": 0.2,
+    "torso-scale-horiz": 0.15,
+    "torso-scale-depth": 0.2,
+    "torso-vshape": 0.25,
+    "measure-shoulder-dist": 0.12,
+    "measure-neck-circ": 0.25,
+    "measure-neck-height": 0.2,
+    "head-scale-depth": 0.2,
+    "head-fat": 0.3,
+}
 
 
 @dataclass
@@ -94,7 +116,7 @@ def sample_people(rng: np.random.Generator, labels: list[str], count: int) -> tu
         "gender": np.where(woman, around(1, 9), around(9, 1)),
         "age": 0.62 + 0.38 * around(1.2, 1.6),
         "muscle": around(2, 2),
-        "weight": around(1.8, 1.8),
+        "weight": around(1.6, 1.2),
         "height": np.full(count, 0.5),
         "stature_m": np.where(woman, rng.normal(1.63, 0.075, count), rng.normal(1.76, 0.08, count)),
         "proportions": around(2, 2),
@@ -105,8 +127,8 @@ def sample_people(rng: np.random.Generator, labels: list[str], count: int) -> tu
         "caucasian": race[:, 2],
     }
     changes: dict[str, np.ndarray] = {}
-    for stem in LOCAL:
-        amount = np.clip(rng.normal(0, 0.25, count), -0.7, 0.7)
+    for stem, spread in LOCAL.items():
+        amount = np.clip(rng.normal(0, spread, count), -3 * spread, 3 * spread)
         if stem == "stomach-pregnant":
             amount = np.abs(amount)  # its other direction only hollows the belly
         mine = [n for n in labels if n.removeprefix("l-").removeprefix("r-") == f"{stem}-incr"]
@@ -132,8 +154,8 @@ class Sculptor:
         heads = np.zeros((len(self.anny.bone_labels), 3))
         _, merged = bj.merge_rig(self.anny.bone_labels, heads, weights)
         outer = np.concatenate([self.skin.used, self.skin.cap_source])
-        side = self.skin.vertices(self.base.points)[:, 0]
-        self.weights = bj.prune(merged[outer], self.skin.mirror, side)
+        points = self.skin.vertices(self.base.points)
+        self.weights = bj.tidy_weights(merged[outer], points, self.skin.faces, self.skin.mirror)
         self.parts = bj.parts_of(self.weights)
 
     def rest(self, phenotypes: dict, changes: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -203,31 +225,29 @@ class ShapeSpace:
 
 
 def learn_shapes(people: Bodies, faces: np.ndarray, count: int) -> ShapeSpace:
-    """Principal components by area, not by vertex, so that the dense face and hands do not outvote the body."""
-    mean = people.vertices.mean(0)
-    root = np.sqrt(vertex_areas(mean, faces) / vertex_areas(mean, faces).mean())
-    offsets = people.vertices - mean
-    flat = (offsets * root[:, None]).reshape(len(offsets), -1)
-    left, size, right = np.linalg.svd(flat, full_matrices=False)
-    betas = left[:, :count] * np.sqrt(len(flat))
-    directions = (right[:count] * size[:count, None] / np.sqrt(len(flat))).reshape(count, -1, 3) / root[:, None]
-    # Signs that an artist can remember: taller for the first, and wider at the waist for the others.
+    """Principal components by area, not by vertex, so that the dense face and hands do not outvote the body.
+
+    The joints take part with JOINT_SHARE of the surface's say, so that limb lengths win over fine relief.
+    """
+    mean, joint_mean = people.vertices.mean(0), people.joints.mean(0)
+    area = vertex_areas(mean, faces)
+    surface = (people.vertices - mean).reshape(len(people.vertices), -1)
+    joints = (people.joints - joint_mean).reshape(len(surface), -1)
+    weight = np.concatenate([np.repeat(area / area.sum(), 3), np.full(joints.shape[1], JOINT_SHARE / len(joint_mean))])
+    seen = np.concatenate([surface, joints], 1) * np.sqrt(weight)
+    left, size, _ = np.linalg.svd(seen, full_matrices=False)
+    betas = left[:, :count] * np.sqrt(len(surface))
+    directions = (betas.T @ surface / len(surface)).reshape(count, -1, 3)
+    joint_directions = (betas.T @ joints / len(surface)).reshape(count, -1, 3)
+    # Signs that an artist can remember: taller for the first, and bulkier for the others.
     for k in range(count):
         height = np.ptp((mean + directions[k])[:, 1]) - np.ptp(mean[:, 1])
-        bulk = (directions[k] * [1, 0, 1] * np.sign(mean)).mean()
+        bulk = (directions[k] * [1, 0, 1] * np.sign(mean) * area[:, None]).sum()
         if (height if k == 0 else bulk) < 0:
             directions[k] *= -1
-            betas[:, k] *= -1
-    joints = people.joints.reshape(len(flat), -1)
-    design = np.concatenate([np.ones((len(flat), 1)), betas], 1)
-    solved = np.linalg.lstsq(design, joints, rcond=None)[0]
-    return ShapeSpace(
-        mean,
-        np.moveaxis(directions, 0, -1),
-        solved[0].reshape(24, 3),
-        np.moveaxis(solved[1:].reshape(count, 24, 3), 0, -1),
-        (size**2 / (size**2).sum())[:count],
-    )
+            joint_directions[k] *= -1
+    explained = (size**2 / (size**2).sum())[:count]
+    return ShapeSpace(mean, np.moveaxis(directions, 0, -1), joint_mean, np.moveaxis(joint_directions, 0, -1), explained)
 
 
 def held_out_errors(space: ShapeSpace, people: Bodies, area: np.ndarray) -> dict[str, float]:

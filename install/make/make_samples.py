@@ -12,8 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
-
 from likeness.core.camera import Camera
 from likeness.synthesis.captures import PORTRAIT, render_rgbd, write_capture
 from likeness.synthesis.person import SyntheticPerson, make_person
@@ -22,19 +20,40 @@ from likeness.synthesis.render import View, render_color, standing_view
 from likeness.synthesis.room import Room
 from likeness.synthesis.shading import Lighting
 from likeness.synthesis.wardrobe import CC0, Recipe, Wardrobe, recipe_items
+from PIL import Image
 
 SEED = 8
 FOCAL_35_MM = 40
 _AVERAGE = {"age": 0.5, "muscle": 0.55, "weight": 0.45, "height": 0.5, "proportions": 0.6}
 CAPTURED = Recipe(
-    "sample_capture", {**_AVERAGE, "gender": 1.0, "african": 0.8, "asian": 0.1, "caucasian": 0.1, "height": 0.46},
-    "young_african_male", ("male_casualsuit05", "shoes06"), "short04", brows=(18, 13, 11))
+    "sample_capture",
+    {**_AVERAGE, "gender": 1.0, "african": 0.8, "asian": 0.1, "caucasian": 0.1, "height": 0.46},
+    "young_african_male",
+    ("male_casualsuit05", "shoes01"),
+    "short04",
+    brows=(18, 13, 11),
+)
 PHOTOGRAPHED = Recipe(
-    "sample_photo", {**_AVERAGE, "gender": 0.0, "african": 0.05, "asian": 0.15, "caucasian": 0.8, "height": 0.56},
-    "young_caucasian_female_b", ("female_sportsuit01", "shoes06"), "ponytail01", eyes="green_eye", brows=(52, 36, 26),
-    tint={"female_sportsuit01": (1.5, 0.62, 0.55)})
-PHOTO_ROOM = Room(back_m=2.0, side_m=2.1, wall=(0.60, 0.54, 0.44), lower_wall=(0.60, 0.54, 0.44),
-                  floor=(0.27, 0.26, 0.25), plank_m=0.6)
+    "sample_photo",
+    {**_AVERAGE, "gender": 0.0, "african": 0.05, "asian": 0.15, "caucasian": 0.8, "height": 0.56},
+    "young_caucasian_female_b",
+    ("female_sportsuit01", "shoes02"),
+    "long01",
+    eyes="green_eye",
+    brows=(52, 36, 26),
+    dye={"female_sportsuit01": (2, 0, 1)},
+)
+PHOTO_ROOM = Room(
+    back_m=2.0,
+    side_m=2.1,
+    wall=(0.60, 0.54, 0.44),
+    lower_wall=(0.60, 0.54, 0.44),
+    floor=(0.24, 0.235, 0.23),
+    plank_m=0.6,
+    rail=False,
+    picture=(0.72, 1.2, 1.32, 2.0),
+)
+PHOTO_LIGHT = replace(Lighting(), corner=(-2.2, 1.0, 2.6), edge_a=(1.6, 0.0, 1.2))
 
 
 def capture_scene(wardrobe: Wardrobe) -> tuple[SyntheticPerson, View]:
@@ -55,8 +74,7 @@ def photo_scene(wardrobe: Wardrobe) -> tuple[SyntheticPerson, View]:
 
 def write_photo(path: Path, person: SyntheticPerson, view: View, samples: int) -> None:
     """Write a JPEG with the camera's 35 mm focal length in EXIF, as telephones do."""
-    window = replace(Lighting(), corner=(-2.2, 1.0, 2.6), edge_a=(1.6, 0.0, 1.2))
-    color = render_color(person, view, samples=samples, seed=SEED + 1, room=PHOTO_ROOM, lighting=window)
+    color = render_color(person, view, samples=samples, seed=SEED + 1, room=PHOTO_ROOM, lighting=PHOTO_LIGHT)
     exif = Image.Exif()
     exif.get_ifd(0x8769)[0xA405] = FOCAL_35_MM
     Image.fromarray(color).save(path, quality=90, subsampling=0, optimize=True, exif=exif)
@@ -67,7 +85,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[2] / "samples")
-    parser.add_argument("--samples", type=int, default=96, help="rays a pixel")
+    parser.add_argument("--samples", type=int, default=64, help="rays a pixel")
     options = parser.parse_args()
     wardrobe = Wardrobe(options.data, frozenset([CC0]))
     person, view = capture_scene(wardrobe)
@@ -75,9 +93,13 @@ def main() -> None:
     write_capture(options.out / "capture", capture, jpeg_quality=92)
     write_photo(options.out / "photo.jpg", *photo_scene(wardrobe), options.samples)
     items = {item: wardrobe.assets[item]["licence"] for r in (CAPTURED, PHOTOGRAPHED) for item in recipe_items(r)}
-    record = {"script": "install/make/make_samples.py", "seed": SEED, "rays_a_pixel": options.samples,
-              "licences": dict(sorted(items.items())),
-              "people_height_m": {"capture": _height(person), "photo": _height(photo_scene(wardrobe)[0])}}
+    record = {
+        "script": "install/make/make_samples.py",
+        "seed": SEED,
+        "rays_a_pixel": options.samples,
+        "licences": dict(sorted(items.items())),
+        "people_height_m": {"capture": _height(person), "photo": _height(photo_scene(wardrobe)[0])},
+    }
     (options.out / "made_of.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
