@@ -10,7 +10,7 @@ _EIGHT = np.ones((3, 3), bool)
 #: Rim in which sensors and resizing mix the depths of two surfaces.
 _RIM_PX = 2.5
 #: A piece of surface apart from the body: least area, more of it for each metre of gap, and how far it may be.
-_SPECK_M2, _GAP_M2 = 4e-4, 120e-4
+_SPECK_M2, _GAP_M2 = 4e-4, 80e-4
 _REACH_M, _BEHIND_M = 0.9, 0.45
 
 
@@ -111,7 +111,7 @@ def surface_labels(depth: np.ndarray, focal_px: float) -> tuple[np.ndarray, int]
 
 
 def _body_pieces(depth: np.ndarray, focal_px: float) -> np.ndarray:
-    """(H, W) bool: pieces of surface that are the person: the largest, and what is large and near enough to it.
+    """(H, W) bool: pieces of surface that are the person: the nearest large one, and what is near enough to it.
 
     An arm held forward is its own piece up to an arm's length before the body; behind the body there is at most
     the other arm or leg. What is further away is background that the mask let through. The wider the gap, the
@@ -126,11 +126,13 @@ def _body_pieces(depth: np.ndarray, focal_px: float) -> np.ndarray:
     # Area in square metres, so that a far and a near piece are compared fairly.
     area = np.bincount(flat, weights=(z / focal_px) ** 2, minlength=count)
     pixels = np.maximum(np.bincount(flat, minlength=count), 1)
-    main = int(np.argmax(area))
+    mean = np.bincount(flat, weights=z, minlength=count) / pixels
+    # A loose mask can show more wall than person, but the wall is behind.
+    large = np.nonzero(area >= 0.25 * area.max())[0]
+    main = int(large[np.argmin(mean[large])])
     rows, cols = ndimage.distance_transform_edt(labels != main, return_distances=False, return_indices=True)
     beyond = np.bincount(flat, weights=z - depth[rows, cols][valid], minlength=count) / pixels
     keep = area >= _SPECK_M2 + _GAP_M2 * np.abs(beyond)
-    mean = np.bincount(flat, weights=z, minlength=count) / pixels
     keep &= (pixels >= 9) & (beyond > -_REACH_M) & (mean < np.percentile(z[flat == main], 98) + _BEHIND_M)
     keep[main] = True
     out = np.zeros(depth.shape, bool)

@@ -30,6 +30,8 @@ _EXIF_IFD, _FOCAL_35MM, _EXIF_WIDTH, _EXIF_HEIGHT, _ORIENTATION = 0x8769, 0xA405
 _FRAME_DIAGONAL_MM = math.hypot(36.0, 24.0)
 #: Alpha below which a pixel's colour is what an editor left behind, not the person.
 _CLEAR_ALPHA = 8
+#: How far around the person transparent pixels get the colours of their neighbours.
+_BLEED_PX = 64
 
 
 @dataclass(frozen=True)
@@ -181,14 +183,20 @@ def _apply_profile(image: Image.Image) -> Image.Image:
 
 
 def _fill_clear(color: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Give fully transparent pixels the colour of the nearest opaque one, so that no hidden colour bleeds in."""
+    """Give transparent pixels the colour of the nearest opaque one, so that no hidden colour bleeds in.
+
+    Far from anything opaque they become black.
+    """
     solid = alpha >= 128
     clear = alpha < _CLEAR_ALPHA
     if not solid.any() or not clear.any():
         return color
-    rows, cols = ndimage.distance_transform_edt(~solid, return_distances=False, return_indices=True)
-    filled = color.copy()
-    filled[clear] = color[rows[clear], cols[clear]]
+    rows, cols = np.nonzero(solid)
+    window = tuple(slice(max(n.min() - _BLEED_PX, 0), n.max() + 1 + _BLEED_PX) for n in (rows, cols))
+    filled = np.where(clear[..., None], np.uint8(0), color)
+    near = ndimage.distance_transform_edt(~solid[window], return_distances=False, return_indices=True)
+    here = clear[window]
+    filled[window][here] = color[window][near[0][here], near[1][here]]
     return filled
 
 

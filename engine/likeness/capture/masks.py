@@ -14,6 +14,8 @@ from .images import open_image
 _EIGHT = np.ones((3, 3), bool)
 #: Share of the picture's rim that may hold depth when the person is cut out (feet or a hand touch the rim).
 _CUT_OUT_RIM = 0.2
+#: Longest side of the grid on which bodies are told apart.
+_LABEL_SIDE_PX = 512
 
 
 def decode_mask(blob: Blob, size: tuple[int, int]) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -68,9 +70,14 @@ def binary(values: np.ndarray) -> np.ndarray:
 
 
 def same_shape(a: tuple[int, int], b: tuple[int, int]) -> bool:
-    """Whether one (width, height) is the other resized, up to the rounding of whole pixels."""
-    small, large = sorted((a, b))
-    return abs(large[1] * small[0] / large[0] - small[1]) <= 1.0
+    """Whether one (width, height) is the other resized by one factor and rounded to whole pixels."""
+
+    def resized(source: tuple[int, int], target: tuple[int, int]) -> bool:
+        low = max((t - 0.51) / s for s, t in zip(source, target, strict=True))
+        high = min((t + 0.51) / s for s, t in zip(source, target, strict=True))
+        return low <= high
+
+    return resized(a, b) or resized(b, a)
 
 
 def fit_mask(mask: np.ndarray, size: tuple[int, int], name: str) -> np.ndarray:
@@ -125,25 +132,27 @@ def bodies(mask: np.ndarray) -> list[np.ndarray]:
     Parts of one person (an arm cut off by a missing belt, a shoe) go to the nearest body; only pieces that are of a
     body's size and stand beside each other count as people.
     """
-    reach = max(1, round(0.01 * max(mask.shape)))
-    joined = ndimage.binary_dilation(mask, _EIGHT, iterations=reach)
-    labels, count = ndimage.label(joined, _EIGHT)
-    labels = np.where(mask, labels, 0)
+    height, width = mask.shape
+    step = max(1, max(height, width) // _LABEL_SIDE_PX)
+    # Blocks that hold any of the mask: who stands apart is seen as well on a coarse grid, in a fraction of the time.
+    padded = np.pad(mask, ((0, -height % step), (0, -width % step)))
+    coarse = padded.reshape(padded.shape[0] // step, step, -1, step).any(axis=(1, 3))
+    reach = max(1, round(0.01 * max(coarse.shape)))
+    labels, count = ndimage.label(ndimage.binary_dilation(coarse, _EIGHT, iterations=reach), _EIGHT)
+    labels = np.where(coarse, labels, 0)
     boxes = ndimage.find_objects(labels, max_label=count)
     areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-    if count <= 1:
-        return [mask]
     order = [int(i) for i in np.argsort(-areas, kind="stable") if areas[i] > 0]
-    cores: list[int] = [order[0]]
+    cores = order[:1]
     for i in order[1:]:
         if areas[i] >= 0.3 * areas[order[0]] and all(_beside(boxes[i], boxes[k]) for k in cores):
             cores.append(i)
-    if len(cores) == 1:
+    if len(cores) <= 1:
         return [mask]
-    core_labels = np.where(np.isin(labels, [c + 1 for c in cores]), labels, 0)
-    rows, cols = ndimage.distance_transform_edt(core_labels == 0, return_distances=False, return_indices=True)
-    owner = np.where(mask, core_labels[rows, cols], 0)
-    return [owner == c + 1 for c in cores]
+    seeds = np.where(np.isin(labels, [c + 1 for c in cores]), labels, 0)
+    rows, cols = ndimage.distance_transform_edt(seeds == 0, return_distances=False, return_indices=True)
+    owner = np.kron(seeds[rows, cols], np.ones((step, step), seeds.dtype))[:height, :width]
+    return [mask & (owner == c + 1) for c in cores]
 
 
 def _beside(a: tuple[slice, slice], b: tuple[slice, slice]) -> bool:

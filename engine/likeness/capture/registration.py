@@ -11,6 +11,8 @@ from .masks import resize_nearest
 
 #: Neighbouring readings further apart than this, as a share of their distance, are not joined by a surface.
 _JUMP = 0.02
+#: Corners of a pixel as (down, right).
+_CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
 
 
 def resize_depth(depth: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -42,29 +44,40 @@ def register_depth(
 ) -> np.ndarray:
     """Depth as the colour camera sees it: (H, W) f32 metres at colour's size, 0 where nothing lands.
 
-    The depth map is taken as a triangle mesh (cut at depth steps) and rendered into the colour camera with a
-    z-buffer, so that no surface behind shines through the gaps between points. color_from_depth: (4, 4), metres.
+    Every reading becomes a patch of the size of its pixel, bent to its neighbours on the same surface, and the
+    patches are drawn with a z-buffer: no surface behind shines through, and outlines keep their place.
+    color_from_depth: (4, 4), metres.
     """
-    points = transform_points(color_from_depth, depth_camera.backproject(depth))
-    pixels = color_camera.project(points.astype(np.float64))
-    z = points[..., 2]
-    valid = (depth > 0) & (z > 1e-3)
-    triangles = _grid_triangles(depth, valid)
+    rows, cols = np.nonzero(depth > 0)
+    corners = np.stack([_corner_depth(depth, dy, dx)[rows, cols] for dy, dx in _CORNERS], axis=1)
+    u = cols[:, None] + np.array([dx for _, dx in _CORNERS]) - 0.5
+    v = rows[:, None] + np.array([dy for dy, _ in _CORNERS]) - 0.5
+    x, y = (u - depth_camera.cx) / depth_camera.fx, (v - depth_camera.cy) / depth_camera.fy
+    points = transform_points(color_from_depth, np.stack([x * corners, y * corners, corners], axis=-1)).reshape(-1, 3)
+    first = 4 * np.arange(len(rows))[:, None]
+    triangles = np.concatenate([first + [0, 1, 2], first + [1, 3, 2]])
+    triangles = triangles[(points[triangles][..., 2] > 1e-3).all(axis=1)]
     out = np.full((color_camera.height, color_camera.width), np.inf)
-    _rasterize(pixels.reshape(-1, 2), z.reshape(-1).astype(np.float64), triangles, out)
+    _rasterize(color_camera.project(points), points[:, 2], triangles, out)
     return np.where(np.isfinite(out), out, 0.0).astype(np.float32)
 
 
-def _grid_triangles(depth: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """(T, 3) vertex indices of the grid's triangles whose corners are valid and lie on one surface."""
+def _corner_depth(depth: np.ndarray, dy: int, dx: int) -> np.ndarray:
+    """(H, W) f64 depth at one corner of every pixel, from the readings around it that lie on the pixel's surface.
+
+    Planes are linear in 1/depth over the picture, so that is what is averaged.
+    """
     height, width = depth.shape
-    index = np.arange(height * width).reshape(height, width)
-    a, b, c, d = index[:-1, :-1], index[:-1, 1:], index[1:, :-1], index[1:, 1:]
-    both = np.concatenate([np.stack([a, b, c], -1).reshape(-1, 3), np.stack([b, d, c], -1).reshape(-1, 3)])
-    flat, good = depth.reshape(-1), valid.reshape(-1)
-    corners = flat[both]
-    spread = corners.max(axis=1) - corners.min(axis=1)
-    return both[good[both].all(axis=1) & (spread < _JUMP * corners.max(axis=1))]
+    padded = np.pad(depth.astype(np.float64), 1)
+    own = padded[1:-1, 1:-1]
+    total, count = np.zeros(depth.shape), np.zeros(depth.shape)
+    for row in (1, 2 * dy):
+        for col in (1, 2 * dx):
+            other = padded[row : row + height, col : col + width]
+            same = (other > 0) & (np.abs(other - own) < _JUMP * own)
+            total += np.where(same, 1.0 / np.where(same, other, 1.0), 0.0)
+            count += same
+    return np.where(total > 0, count / np.where(total > 0, total, 1.0), 0.0)
 
 
 def _rasterize(pixels: np.ndarray, z: np.ndarray, triangles: np.ndarray, out: np.ndarray) -> None:
