@@ -22,11 +22,13 @@ class Wishes:
 
     move (V, 3): the movement; weight (V,): 0 where nothing is wanted; normal (V, 3): for depth the measured normal,
     for outlines the direction of the movement (only the part of a movement along it was measured).
+    noise (V,): standard deviation of the readings there, metres; 0 for outlines.
     """
 
     move: np.ndarray
     weight: np.ndarray
     normal: np.ndarray
+    noise: np.ndarray
 
 
 def joint_neighbours(parents: np.ndarray, names: Sequence[str]) -> np.ndarray:
@@ -102,7 +104,7 @@ def depth_wishes(
     depth, vertices = view.depth, rays.vertices.astype(np.float64)
     none = np.zeros_like(vertices)
     if depth is None:
-        return Wishes(none, np.zeros(len(vertices)), none)
+        return Wishes(none, np.zeros(len(vertices)), none, np.zeros(len(vertices)))
     visible = rays.visible()
     uv = view.camera.project(vertices)
     z, trust = sample_depth(depth, uv)
@@ -119,7 +121,7 @@ def depth_wishes(
     plane = np.abs(np.sum(move * measured, axis=1))
     gate = np.clip(1 - (plane / gate_m) ** 2, 0, 1) ** 2
     weight = trust * facing * agree * gate * (visible & same & (z > 0))
-    return Wishes(move, weight, measured)
+    return Wishes(move, weight, measured, depth.noise[row, col])
 
 
 def outline_wishes(view: View, rays: Rays, normals: np.ndarray, reach_m: float, gate_m: float) -> Wishes:
@@ -169,7 +171,8 @@ def outline_wishes(view: View, rays: Rays, normals: np.ndarray, reach_m: float, 
     move = np.concatenate([move2d * px[:, None], np.zeros((len(vertices), 1))], axis=1)
     size = np.linalg.norm(move, axis=1, keepdims=True)
     direction = np.concatenate([outward, np.zeros((len(vertices), 1))], axis=1)
-    return Wishes(move, weight, np.where(size > 1e-9, move / np.maximum(size, 1e-12), direction))
+    towards = np.where(size > 1e-9, move / np.maximum(size, 1e-12), direction)
+    return Wishes(move, weight, towards, np.zeros(len(vertices)))
 
 
 def _reach(

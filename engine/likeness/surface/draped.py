@@ -5,6 +5,7 @@ Neither ANIM nor ELICIT: the instant preview, the fallback, and the baseline tha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,7 @@ from likeness.core.progress import Report, quiet
 from likeness.core.surface import CapturedSurface
 
 from .bones import BoneCorrection
+from .cloth import dressed, hollows
 from .correspond import Wishes, depth_wishes, joint_neighbours, outline_inside, outline_wishes
 from .refine import DrapeMesh, refine_long_edges, vertex_normals
 from .repair import calm
@@ -38,16 +40,30 @@ FINE_ROUNDS = ((0.010, 0.04, 0.05), (0.006, 0.03, 0.02), (0.005, 0.03, 0.02))
 # The outline is a strip one vertex wide that has to hold against whole sides covered by depth.
 OUTLINE_WEIGHT = 3.0
 MAX_STEP_M = 0.06
+# A finger is two pixels wide: what single pixels say of it bends it like wax. Hands go where the arm's bones took them.
+HAND_SAY = 0.15
+HAND_LENGTH_M = 0.08
+# Lips and lids are two or three pixels high as well: below this length the body's own features stay.
+FACE_LENGTH_PX = 3.5
+# Readings noisier than this (dark or far cloth) are averaged over a larger neighbourhood.
+NOISE_M = 0.0012
+HOLD = 0.03
+HOLD_BELOW_M = 0.06
 
 
 @dataclass(frozen=True)
 class _Skin:
-    """What stays the same during a drape: (V,) strongest joint, (J, J) neighbours, (V,) stiffness, (V,) bareness."""
+    """What stays the same during a drape.
+
+    joint (V,) strongest joint, neighbours (J, J) bool, stiffness (V,) factor on lengths, bare (V,) 0..1 on hands,
+    face (V,) 0..1 on the head.
+    """
 
     joint: np.ndarray
     neighbours: np.ndarray
     stiffness: np.ndarray
     bare: np.ndarray
+    face: np.ndarray
 
 
 def drape(capture: Capture, model: BodyModel, fit: Fit, *, report: Report = quiet) -> CapturedSurface:
@@ -68,9 +84,11 @@ def drape(capture: Capture, model: BodyModel, fit: Fit, *, report: Report = quie
     body, faces = mesh.vertices[main], _submesh(mesh.faces, main)
     skin = _skin(model, mesh.weights[main])
     drape_job = _Drape(view, body, faces, skin, report)
-    bones = BoneCorrection(mesh.weights[main], joints, model.parents, _bare_joints(model))
-    drape_job.follow_bones(bones)
+    drape_job.follow_bones(
+        BoneCorrection(body, vertex_normals(body, faces), mesh.weights[main], joints, model.parents, model.joint_names)
+    )
     drape_job.find_thickness()
+    drape_job.bridge_hollows(mesh.weights[main], model.joint_names)
     drape_job.move_freely()
     vertices = mesh.vertices.copy()
     vertices[main] = drape_job.vertices
@@ -123,14 +141,12 @@ class _Drape:
         self._done = 0
 
     def follow_bones(self, bones: BoneCorrection) -> None:
-        """Shift and turn whole limbs; keep the motion, drop the thickness (the next stage finds it better)."""
+        """Shift and turn whole limbs, and give each the thickness of cloth that goes with that."""
         for gate in BONE_GATES_M:
             self._tick("Laying the body on the measurement")
             normals = vertex_normals(self.vertices, self._faces)
             depth, outline = self._wishes(normals, gate, reach=min(gate, 0.10))
-            self.vertices = self.vertices + bones.solve(
-                self.vertices, normals, self._field.area, [depth, _scaled(outline, OUTLINE_WEIGHT)]
-            )
+            self.vertices = bones.follow(self._field.area, [depth, _scaled(outline, OUTLINE_WEIGHT)])
 
     def find_thickness(self) -> None:
         """Grow cloth along the normals: one smooth scalar field, so that what sides and front show reaches the back."""
@@ -149,28 +165,50 @@ class _Drape:
                 weight += share
             target = thickness + want / np.maximum(weight, 1e-9)
             # Bare hands and face have no thickness: they hold the field at zero.
-            total = weight + self._skin.bare
+            total = weight + 2.0 * self._skin.bare
             target = target * weight / np.maximum(total, 1e-9)
             found = self._field.solve(target[:, None], total, length * self._skin.stiffness, stretch=0.3 * length)
             thickness = np.clip(found[:, 0], -0.03, 0.30)
             self.vertices = base + thickness[:, None] * normals
 
+    def bridge_hollows(self, weights: np.ndarray, names: Sequence[str]) -> None:
+        """Lay cloth over the body's hollows where the person wears some; weights (V, J), names of the joints."""
+        normals = vertex_normals(self.vertices, self._faces)
+        depth, _ = self._wishes(normals, FREE_ROUNDS[0][1], 0.02)
+        hollow = hollows(self.vertices, normals, self._field)
+        share = dressed(hollow, normals, depth, weights, names)
+        self.vertices = self.vertices + (share * hollow)[:, None] * normals
+
     def move_freely(self) -> None:
         """Displace vertices in space, coarse to fine, and calm folded triangles."""
         base = self.vertices
+        pixel_m = float(np.median(base[:, 2])) / self._view.camera.fx
         for rounds, message in ((FREE_ROUNDS, "Draping"), (FINE_ROUNDS, "Draping the details")):
             for length, gate, reach in rounds:
                 self._tick(message)
-                normals = vertex_normals(self.vertices, self._faces)
-                depth, outline = self._wishes(normals, gate, reach)
+                depth, outline = self._wishes(vertex_normals(self.vertices, self._faces), gate, reach, HAND_SAY)
                 along = np.sum(depth.normal * depth.move, axis=1, keepdims=True) * depth.normal
-                weight = depth.weight + OUTLINE_WEIGHT * outline.weight
-                step = depth.weight[:, None] * along + OUTLINE_WEIGHT * outline.weight[:, None] * outline.move
+                trust = np.clip(NOISE_M / np.maximum(depth.noise, 1e-6), 0.25, 1.0) ** 4 if length < 0.02 else 1.0
+                depth_weight = depth.weight * trust
+                step = depth_weight[:, None] * along + OUTLINE_WEIGHT * outline.weight[:, None] * outline.move
+                weight = depth_weight + OUTLINE_WEIGHT * outline.weight
                 step = _clamped(step / np.maximum(weight, 1e-9)[:, None], MAX_STEP_M)
-                target = self.vertices - base + step
-                moved = self._field.solve(target, weight, length * self._skin.stiffness, stretch=0.1 * length)
-                self.vertices = base + moved
+                # What nothing measures stays where the coarser rounds left it: else each tremor of the outline would
+                # run round the back as a ripple.
+                hold = HOLD if length < HOLD_BELOW_M else 0.0
+                moved = self.vertices - base
+                target = moved + step * (weight / np.maximum(weight + hold, 1e-9))[:, None]
+                self.vertices = base + self._field.solve(
+                    target, weight + hold, self._lengths(length, pixel_m), stretch=0.1 * length
+                )
             self.vertices, _ = calm(self.vertices, self._faces, base, self._field)
+
+    def _lengths(self, length: float, pixel_m: float) -> np.ndarray:
+        """(V,) metres: how stiff each vertex is in a round of the given length."""
+        skin = self._skin
+        return np.maximum.reduce(
+            [length * skin.stiffness, HAND_LENGTH_M * skin.bare, FACE_LENGTH_PX * pixel_m * skin.face]
+        )
 
     def seen(self) -> np.ndarray:
         """(V,) 0..1: in view, facing the camera, and where there is depth lying on it."""
@@ -184,28 +222,26 @@ class _Drape:
         off = np.abs(np.sum(depth.normal * depth.move, axis=1))
         return facing * np.clip((0.016 - off) / 0.008, 0, 1) * np.clip(depth.weight / 0.2, 0, 1)
 
-    def _wishes(self, normals: np.ndarray, gate: float, reach: float) -> tuple[Wishes, Wishes]:
+    def _wishes(self, normals: np.ndarray, gate: float, reach: float, hands: float = 1.0) -> tuple[Wishes, Wishes]:
+        """What depth and outline ask for; `hands` scales the say of the hands' own vertices."""
         rays = Rays(self.vertices, self._faces)
         depth = depth_wishes(self._view, rays, normals, self._skin.joint, self._skin.neighbours, gate)
-        return depth, outline_wishes(self._view, rays, normals, reach, max(gate, 0.10))
+        outline = outline_wishes(self._view, rays, normals, reach, max(gate, 0.10))
+        say = 1 - (1 - hands) * self._skin.bare
+        return _scaled(depth, say), _scaled(outline, say)
 
     def _tick(self, message: str) -> None:
         self._report(0.05 + 0.9 * self._done / self._rounds, message)
         self._done += 1
 
 
-def _scaled(wishes: Wishes, factor: float) -> Wishes:
-    return Wishes(wishes.move, wishes.weight * factor, wishes.normal)
+def _scaled(wishes: Wishes, factor: float | np.ndarray) -> Wishes:
+    return Wishes(wishes.move, wishes.weight * factor, wishes.normal, wishes.noise)
 
 
 def _clamped(move: np.ndarray, longest: float) -> np.ndarray:
     size = np.linalg.norm(move, axis=1, keepdims=True)
     return move * np.minimum(1.0, longest / np.maximum(size, 1e-12))
-
-
-def _bare_joints(model: BodyModel) -> np.ndarray:
-    """(J,) bool: hands and head, where a fit error must not pass for thick cloth."""
-    return np.array([n.endswith(("wrist", "hand")) or n == "head" for n in model.joint_names])
 
 
 def _skin(model: BodyModel, weights: np.ndarray) -> _Skin:
@@ -217,7 +253,8 @@ def _skin(model: BodyModel, weights: np.ndarray) -> _Skin:
         neighbours=joint_neighbours(np.asarray(model.parents), names),
         # Fingers are a centimetre thick: the field that drapes a coat would fold them at once.
         stiffness=1.0 + 4.0 * hand + 1.5 * foot,
-        bare=2.0 * hand,
+        bare=hand,
+        face=weights[:, [n == "head" for n in names]].sum(axis=1),
     )
 
 
