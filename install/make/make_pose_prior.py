@@ -26,6 +26,9 @@ SWAP = [0, 2, 1, 3, 5, 4, 6, 8, 7, 9, 11, 10, 12, 14, 13, 15, 17, 16, 19, 18, 21
 SLACK = 0.12
 # Share and widening of one broad component a group: an unheard-of pose costs much, not without end.
 BROAD_SHARE, BROAD_WIDENING = 0.05, 1.8
+# The clips are sports and stunts, but people who let themselves be captured mostly stand: this share of the samples
+# stands straight and relaxed, with these spreads (radians) of spine and leg joints; knees bend one way only.
+STANDING_SHARE, STANDING_SPREAD = 0.4, 0.09
 # Clips on playground equipment with flips between frames are no guide to standing people.
 MAX_STEP_DEG = 60
 DEFAULT_OUT = Path(__file__).resolve().parents[2] / "engine" / "likeness" / "weights" / "body" / "pose_prior.npz"
@@ -40,6 +43,14 @@ def read_poses(folder: Path) -> np.ndarray:
     frames = np.concatenate(poses).astype(np.float64)
     frames = frames[np.linalg.norm(frames[:, 1:], axis=-1).max(axis=1) < 2.8]
     return np.concatenate([frames, mirrored(frames)])
+
+
+def standing(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Spines and legs of people at rest: (count, 24, 3); arms at zero."""
+    poses = np.zeros((count, 24, 3))
+    poses[:, GROUPS["spine"] + GROUPS["legs"]] = rng.normal(0.0, STANDING_SPREAD, (count, 13, 3))
+    poses[:, [4, 5]] = np.abs(poses[:, [4, 5]]) * np.array([1.0, 0.2, 0.2])
+    return poses
 
 
 def mirrored(poses: np.ndarray) -> np.ndarray:
@@ -108,7 +119,11 @@ def main() -> None:
     rng = np.random.default_rng(0)
     content: dict[str, np.ndarray] = {}
     for group, joints in GROUPS.items():
-        learned = mixture(poses[:, joints].reshape(len(poses), -1), COMPONENTS[group], rng)
+        samples = poses
+        if group != "arm":
+            rest = standing(round(len(poses) * STANDING_SHARE / (1 - STANDING_SHARE)), rng)
+            samples = np.concatenate([poses, rest])
+        learned = mixture(samples[:, joints].reshape(len(samples), -1), COMPONENTS[group], rng)
         content |= {f"{group}_{key}": value.astype(np.float32) for key, value in learned.items()}
         content[f"{group}_joints"] = np.array(joints, np.int32)
     low, high = limits(poses)

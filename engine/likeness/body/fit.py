@@ -11,7 +11,7 @@ from likeness.body.fit_observe import Evidence, depth_cloud, observe
 from likeness.body.fit_overlay import draw_overlay
 from likeness.body.fit_solver import Matcher, Pairs, Unknowns, minimise, spread_vertices
 from likeness.body.fit_start import limb_pose, place, root_orientation
-from likeness.body.fit_terms import LandmarkTerm, OutlineTerm, robust, surface_term
+from likeness.body.fit_terms import LandmarkTerm, OutlineTerm, balance, robust, surface_term
 from likeness.body.landmarks import Landmarks
 from likeness.body.lbs import BodyTensors, with_landmarks
 from likeness.body.model import BodyModel
@@ -44,6 +44,7 @@ DEPTH_ROUNDS = (
 PHOTO_ROUNDS = ((0.2, 1.0, 1.0, 1.0), (0.15, 1.0, 0.8, 0.8), (0.12, 1.0, 0.7, 0.7))
 STEPS_A_ROUND = 14
 SURFACE_WEIGHT, FRONT_WEIGHT, OUTLINE_WEIGHT, EDGE_WEIGHT = 250.0, 60.0, 120.0, 60.0
+BALANCE_WEIGHT = 6.0
 
 
 def fit_body(capture: Capture, model: BodyModel, landmarks: Landmarks, *, report: Report = quiet, seed: int = 0) -> Fit:
@@ -91,7 +92,9 @@ class _Fitter:
         self.model = model
         self.prior: PosePrior = load_prior()
         self.depth = depth_cloud(capture)[2] if capture.depth is not None else None
-        self.light = BodyTensors.from_model(model, with_landmarks(model, spread_vertices(model, 500)))
+        spread = spread_vertices(model, 500)
+        self.light = BodyTensors.from_model(model, with_landmarks(model, spread))
+        self._spread_rows = torch.from_numpy(np.searchsorted(self.light.vertices, spread))
         self._report = report
         self._evaluations = 0
 
@@ -111,13 +114,18 @@ class _Fitter:
             def value() -> torch.Tensor:
                 vertices, joints = unknowns.body(self.light)
                 points = self.light.blazepose_points(vertices[None], joints[None])[0]
-                total = term.image(points, limit) + term.space(points, limit) + term.reading(points, sigma)
+                total = (
+                    term.image(points, limit) + term.space(points, unknowns.pitch, limit) + term.reading(points, sigma)
+                )
+                if not evidence.has_depth:
+                    total = total + self._standing(evidence, vertices[spread], joints)
                 return total + self._priors(unknowns, prior, shape)
 
             return value
 
+        spread = self._spread_rows
         where = [unknowns.turn, unknowns.translation]
-        everything = [*where, unknowns.pose, unknowns.betas]
+        everything = unknowns.leaves
         minimise(energy(1.0, 1.0, 400.0, 0.15), where, 15, self._tick("Placing the body"))
         minimise(energy(0.5, 3.0, 100.0, 0.1), everything, 40, self._tick("Posing the body"))
         last = minimise(energy(1.0, 1.0, 16.0, 0.06), everything, 25, self._tick("Posing the body"))
@@ -127,7 +135,7 @@ class _Fitter:
         """Everything against outline, depth and landmarks."""
         matcher = Matcher(self.model, trial.evidence, self.depth)
         outline = OutlineTerm.of(trial.evidence)
-        leaves = [trial.unknowns.turn, trial.unknowns.translation, trial.unknowns.pose, trial.unknowns.betas]
+        leaves = trial.unknowns.leaves
         rounds = DEPTH_ROUNDS if trial.evidence.has_depth else PHOTO_ROUNDS
         for reach, landmark, prior, shape in rounds:
             pairs = matcher.pair(trial.unknowns, reach)
@@ -142,9 +150,11 @@ class _Fitter:
     def _full_energy(self, trial: _Trial, pairs: Pairs, outline: OutlineTerm, landmark: float) -> torch.Tensor:
         vertices, joints = trial.unknowns.body(pairs.tensors)
         points = pairs.tensors.blazepose_points(vertices[None], joints[None])[0]
-        total = landmark * (trial.term.image(points) + trial.term.space(points))
+        total = landmark * (trial.term.image(points) + trial.term.space(points, trial.unknowns.pitch))
         spread = vertices[pairs.all_rows]
         total = total + OUTLINE_WEIGHT * outline.overflow(trial.term.project(spread), spread[:, 2], 0.02, 25.0)
+        if not trial.evidence.has_depth:
+            total = total + self._standing(trial.evidence, spread, joints)
         if len(pairs.edge_rows):
             edge = vertices[pairs.edge_rows]
             metres = (trial.term.project(edge) - pairs.edge_px) * (edge[:, 2:].detach() / outline.focal)
@@ -158,6 +168,11 @@ class _Fitter:
             ahead = torch.relu(pairs.front_depth - vertices[pairs.front_rows][:, 2] - 0.01)
             total = total + FRONT_WEIGHT * 0.5 * robust((ahead / 0.02).square(), 25.0).mean()
         return total
+
+    def _standing(self, evidence: Evidence, spread: torch.Tensor, joints: torch.Tensor) -> torch.Tensor:
+        """A photo does not show whether somebody leans towards it; people whose feet are seen stand over them."""
+        seen = float(evidence.trust[[27, 28, 31, 32]].max())
+        return BALANCE_WEIGHT * seen * balance(spread, joints, torch.from_numpy(evidence.up))
 
     def _priors(self, unknowns: Unknowns, prior: float, shape: float) -> torch.Tensor:
         pose = unknowns.pose

@@ -22,10 +22,10 @@ MIN_VISIBILITY = 0.25
 class Evidence:
     """One person's measurements in camera space; float32 unless said.
 
-    uv (33, 2) px and trust (33,) 0..1 of BlazePose's points; world (33, 3) m, camera axes; landmark_depth (33,) m,
-    depth reading at the point, 0 where there is none. cloud (N, 3) m and normals (N, 3) towards the camera, both empty for a
-    photo. outside (h, w) px: distance to the mask, 0 inside; `field_step` px a cell. contour (M, 2) px: the mask's edge
-    where it is not the picture's own edge.
+    uv (33, 2) px and trust (33,) 0..1 of BlazePose's points; world (33, 3) m, camera axes; landmark_depth (33,) m:
+    reading at the point, 0 where there is none. cloud (N, 3) m and normals (N, 3) towards the camera, both empty for
+    a photo. outside (h, w) px: distance to the mask, 0 inside; `field_step` px a cell. contour (M, 2) px: the mask's
+    edge where it is not the picture's own edge. up (3,): away from the floor, camera space.
     """
 
     camera: Camera
@@ -38,6 +38,7 @@ class Evidence:
     outside: np.ndarray
     field_step: float
     contour: np.ndarray
+    up: np.ndarray
 
     @property
     def has_depth(self) -> bool:
@@ -58,6 +59,7 @@ class Evidence:
             self.outside,
             self.field_step,
             self.contour,
+            self.up,
         )
 
 
@@ -85,6 +87,7 @@ def observe(capture: Capture, landmarks: Landmarks, rng: np.random.Generator) ->
         outside=outside,
         field_step=step,
         contour=mask_contour(capture.mask, rng),
+        up=np.asarray(capture.up, np.float32),
     )
 
 

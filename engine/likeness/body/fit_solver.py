@@ -22,13 +22,17 @@ STANDOFF_ELSE_M = 0.025
 
 @dataclass
 class Unknowns:
-    """turn (3,): vector on top of `root` (3, 3) camera_from_rest; translation (3,) m; pose (24, 3); betas (K,)."""
+    """turn (3,): vector on top of `root` (3, 3) camera_from_rest; translation (3,) m; pose (24, 3); betas (K,).
+
+    pitch (): radians, see LandmarkTerm.space.
+    """
 
     root: torch.Tensor
     turn: torch.Tensor
     translation: torch.Tensor
     pose: torch.Tensor
     betas: torch.Tensor
+    pitch: torch.Tensor
 
     @classmethod
     def at(cls, root: np.ndarray, translation: np.ndarray, pose: torch.Tensor, betas: torch.Tensor) -> Unknowns:
@@ -39,6 +43,7 @@ class Unknowns:
             torch.as_tensor(translation, dtype=torch.float32).clone().requires_grad_(True),
             pose.clone().float().requires_grad_(True),
             betas.clone().float().requires_grad_(True),
+            torch.zeros((), requires_grad=True),
         )
 
     def body(self, tensors: BodyTensors) -> tuple[torch.Tensor, torch.Tensor]:
@@ -61,10 +66,14 @@ class Unknowns:
         pose[POSED_JOINTS:] = 0.0
         return pose.astype(np.float32)
 
+    @property
+    def leaves(self) -> list[torch.Tensor]:
+        """Everything that is minimised."""
+        return [self.turn, self.translation, self.pose, self.betas, self.pitch]
+
     def finite(self) -> bool:
         """Whether no unknown ran away."""
-        leaves = (self.turn, self.translation, self.pose, self.betas)
-        return all(bool(torch.isfinite(leaf).all()) for leaf in leaves)
+        return all(bool(torch.isfinite(leaf).all()) for leaf in self.leaves)
 
 
 def minimise(

@@ -1,10 +1,10 @@
-"""A first guess of pose and place straight from BlazePose's points, so that the minimisation starts in the right valley."""
+"""A first guess of pose and place straight from BlazePose's points: the minimisation starts in the right valley."""
 
 from __future__ import annotations
 
 import numpy as np
 from likeness.body.fit_observe import Evidence
-from likeness.body.fit_terms import view_turn
+from likeness.body.fit_terms import upright_world
 from likeness.core.frames import axis_angle, rodrigues
 
 # (upper joint, lower joint, end, SMPL upper joint, SMPL lower joint, rest direction, hinge's sign along Z).
@@ -20,7 +20,7 @@ TWIST_HOLD = 0.25
 
 def root_orientation(evidence: Evidence) -> np.ndarray:
     """camera_from_rest rotation (3, 3) of the trunk from BlazePose's world points."""
-    world = evidence.world @ view_turn(evidence).T
+    world = upright_world(evidence)
     up = _unit(world[[11, 12]].mean(axis=0) - world[[23, 24]].mean(axis=0))
     left = (world[11] - world[12]) + (world[23] - world[24])
     left = _unit(left - up * float(left @ up))
@@ -30,10 +30,10 @@ def root_orientation(evidence: Evidence) -> np.ndarray:
 def limb_pose(evidence: Evidence, root: np.ndarray, usual: np.ndarray) -> np.ndarray:
     """Pose (24, 3) whose limbs and head point as BlazePose's world points do; what was not seen stays as in `usual`.
 
-    root: camera_from_rest (3, 3). usual: (24, 3) axis-angle. Elbows and knees are hinges, so the twist of upper arms and
-    thighs follows from where the forearm and shin go.
+    root: camera_from_rest (3, 3). usual: (24, 3) axis-angle. Elbows and knees are hinges, so the twist of upper arms
+    and thighs follows from where the forearm and shin go.
     """
-    world = (evidence.world @ view_turn(evidence).T) @ root
+    world = upright_world(evidence) @ root
     pose = usual.astype(np.float64).copy()
     for first, middle, last, upper, lower, rest, hinge in LIMBS:
         if min(evidence.trust[[first, middle]]) < 0.3:

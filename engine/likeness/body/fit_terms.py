@@ -15,6 +15,9 @@ BONES = np.array(
 )  # fmt: skip
 # Radians by which a world direction of BlazePose is usually wrong.
 DIRECTION_SIGMA = 0.25
+# Radians by which BlazePose's world points are pitched towards the camera: it expects to look down at people (median
+# over rendered people seen from level; spread of single pictures about it).
+WORLD_PITCH, WORLD_PITCH_SIGMA = 0.14, 0.14
 # Metres by which BlazePose's image points usually miss the body's own.
 POINT_SIGMA_M = 0.022
 # How far inside the surface joints lie (metres), for depth readings at BlazePose's points 11..32; hands and feet ~ 0.
@@ -49,7 +52,7 @@ class LandmarkTerm:
     def of(cls, evidence: Evidence) -> LandmarkTerm:
         """Prepare the measurements. Directions are turned from the person's own line of sight to the camera's."""
         trust = evidence.trust
-        turned = evidence.world @ view_turn(evidence).T
+        turned = upright_world(evidence)
         bones = turned[BONES[:, 1]] - turned[BONES[:, 0]]
         length = np.linalg.norm(bones, axis=1, keepdims=True)
         sure = np.minimum(trust[BONES[:, 0]], trust[BONES[:, 1]])
@@ -77,12 +80,19 @@ class LandmarkTerm:
         squared = ((self.project(points) - self.uv) / sigma).square().sum(dim=1)
         return 0.5 * (self.weight * robust(squared, limit)).sum()
 
-    def space(self, points: torch.Tensor, limit: float = 9.0) -> torch.Tensor:
-        """Directions between BlazePose's points on the body (33, 3) against its world points: scalar."""
+    def space(self, points: torch.Tensor, pitch: torch.Tensor, limit: float = 9.0) -> torch.Tensor:
+        """Directions between BlazePose's points on the body (33, 3) against its world points: scalar.
+
+        pitch: scalar, radians; BlazePose cannot see how far the camera looks down, so its guess may be turned.
+        """
         bones = points[BONES[:, 1]] - points[BONES[:, 0]]
         unit = bones / bones.norm(dim=1, keepdim=True).clamp(min=1e-6)
-        squared = ((unit - self.directions) / DIRECTION_SIGMA).square().sum(dim=1)
-        return 0.5 * (self.direction_weight * robust(squared, limit)).sum()
+        cosine, sine = torch.cos(pitch), torch.sin(pitch)
+        x, y, z = self.directions.unbind(dim=1)
+        seen = torch.stack([x, cosine * y - sine * z, sine * y + cosine * z], dim=1)
+        squared = ((unit - seen) / DIRECTION_SIGMA).square().sum(dim=1)
+        bend = (pitch / WORLD_PITCH_SIGMA).square()
+        return 0.5 * (self.direction_weight * robust(squared, limit)).sum() + 0.5 * bend
 
     def reading(self, points: torch.Tensor, sigma: float = 0.05) -> torch.Tensor:
         """Depth readings at BlazePose's points against the body's (33, 3): scalar."""
@@ -130,6 +140,29 @@ def surface_term(
     """
     sigma = torch.where(offset > 0, outward, torch.full_like(outward, inward_sigma))
     return 0.5 * (weight * robust((offset / sigma).square(), limit)).mean()
+
+
+def balance(
+    spread: torch.Tensor, joints: torch.Tensor, up: torch.Tensor, sigma: float = 0.06, limit: float = 6.0
+) -> torch.Tensor:
+    """How far the body's middle is in front of or behind the feet that carry it: scalar.
+
+    spread (N, 3): points spread over the body; joints (24, 3); up (3,). Only the direction that a picture does not show
+    is judged; a body that falls sideways in the picture is running or jumping and is let go.
+    """
+    feet = joints[[7, 8, 10, 11]]
+    carry = torch.softmax(-(feet.detach() @ up) / 0.06, dim=0)
+    offset = spread.mean(dim=0) - (carry[:, None] * feet).sum(dim=0)
+    offset = offset - up * (offset @ up)
+    steady = torch.exp(-(offset[0].detach() / 0.15).square())
+    return 0.5 * steady * robust((offset[2] / sigma).square(), limit)
+
+
+def upright_world(evidence: Evidence) -> np.ndarray:
+    """BlazePose's world points (33, 3) in camera axes, turned to the line of sight and pitched back upright."""
+    cosine, sine = np.cos(WORLD_PITCH), np.sin(WORLD_PITCH)
+    pitch = np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
+    return (evidence.world @ (view_turn(evidence) @ pitch).T).astype(np.float32)
 
 
 def view_turn(evidence: Evidence) -> np.ndarray:
