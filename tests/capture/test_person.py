@@ -12,6 +12,7 @@ from likeness.capture import read_capture
 from likeness.capture.cleaning import clean_depth, drop_flying
 from likeness.capture.masks import binary, bodies, is_cut_out, same_shape
 from likeness.capture.registration import register_depth
+from likeness.capture.upright import estimate_up
 from likeness.core.camera import Camera
 from likeness.core.errors import LikenessError
 from PIL import Image
@@ -296,6 +297,22 @@ def test_up_follows_a_person_who_lies_in_the_picture(figure, tmp_path, fake_find
     capture = read_capture(figure.write(tmp_path / "a"), finder=people.finder())
     assert np.dot(capture.up, expected) > 0.99 and np.isclose(np.linalg.norm(capture.up), 1)
     assert any("up is taken" in w for w in capture.warnings)
+
+
+@pytest.mark.parametrize("pitch", [-15.0, 0.0, 3.0, 9.0, 20.0])
+def test_a_tilted_camera_is_read_off_the_body(pitch):
+    """A flat figure of 1.7 m, upright in the world, seen by a camera that looks down by `pitch` degrees."""
+    camera = Camera(352, 352, 119.5, 159.5, 240, 320)
+    down = np.radians(pitch)
+    up = np.array([0, -np.cos(down), -np.sin(down)])
+    forward = np.array([0, -np.sin(down), np.cos(down)])
+    middle = np.array([0, 0, 2.4])
+    z = (forward @ middle) / (camera.rays().astype(np.float64) @ forward)
+    points = camera.rays() * z[..., None] - middle
+    mask = (np.abs(points @ up) < 0.85) & (np.abs(points[..., 0]) < 0.2)
+    found, notes = estimate_up(mask, np.where(mask, z, 0).astype(np.float32), camera, list)
+    expected = up if abs(pitch) >= 4 else [0, -1, 0]
+    assert np.allclose(found, expected, atol=0.01) and notes == ()
 
 
 def test_a_lying_person_whom_nobody_recognises_is_said(figure, tmp_path, nobody):

@@ -11,6 +11,12 @@ from likeness.core.capture import Capture
 ASSUMED_FOCAL = 1.2
 #: A person lower than this in the picture has no readable face or hands.
 _LOW_PERSON_PX = 160
+#: Share of a picture's side in which a sensor may see nothing.
+_BLIND_SHARE = 0.05
+#: Who ends at the picture's edge and is shorter than this shows hardly any leg.
+_WHOLE_M = 1.15
+_FEET = "Feet are cut off: they will be guessed."
+_LEGS = "Only the upper body is in the picture: the legs will be guessed."
 
 
 def assumed_camera(size: tuple[int, int], focal_px: float | None) -> Camera:
@@ -26,7 +32,8 @@ def framing_warnings(capture: Capture) -> tuple[str, ...]:
     touched = _touched_sides(capture.mask)
     down = _image_side(-capture.up)
     if down in touched:
-        warnings.append("Feet are cut off: they will be guessed.")
+        short = capture.depth is not None and np.ptp(capture.points() @ capture.up) < _WHOLE_M
+        warnings.append(_LEGS if short else _FEET)
     if _image_side(capture.up) in touched:
         warnings.append("The head is cut off: it will be guessed.")
     height = person_height_px(capture)
@@ -55,10 +62,21 @@ def _image_side(direction: np.ndarray) -> str:
 
 
 def _touched_sides(mask: np.ndarray) -> set[str]:
-    """Sides of the picture that the mask runs into with more than a few stray pixels."""
+    """Sides of the picture that the mask runs into.
+
+    Either with more than a few stray pixels, or, since sensors often see nothing in the last rows, with a broad
+    straight edge close by: soles and crowns are neither broad nor straight.
+    """
     rows, cols = np.nonzero(mask)
     if rows.size == 0:
         return set()
     least = max(3.0, 0.03 * min(np.ptp(rows) + 1, np.ptp(cols) + 1))
-    strips = {"top": mask[:2], "bottom": mask[-2:], "left": mask[:, :2].T, "right": mask[:, -2:].T}
-    return {side for side, strip in strips.items() if strip.any(axis=0).sum() >= least}
+    sides: set[str] = set()
+    for side, turned in (("top", mask), ("bottom", mask[::-1]), ("left", mask.T), ("right", mask.T[::-1])):
+        counts = turned.sum(axis=1)
+        first = int(np.argmax(counts > 0))
+        if turned[:2].any(axis=0).sum() >= least or (
+            first <= _BLIND_SHARE * len(counts) and counts[first + 2] >= 0.5 * counts.max()
+        ):
+            sides.add(side)
+    return sides

@@ -11,7 +11,7 @@ from likeness.core.errors import LikenessError
 
 from .files import Blob
 from .grids import Grid
-from .masks import alpha_mask, binary, bodies, decode_mask, fit_mask, is_cut_out, smooth_resize
+from .masks import alpha_mask, binary, bodies, decode_mask, fit_mask, hides_something, is_cut_out, smooth_resize
 from .people import Crowd, check_index
 from .sources import Sources
 
@@ -41,7 +41,7 @@ def choose_mask(sources: Sources, grid: Grid, person: int, crowd: Crowd) -> Choi
         if mask.mean() > 0.98 and cut_out:
             return choice_of_bodies(mask & seen, "depth", person, sources.name, notes)
         return choice_of_bodies(mask, "file", person, sources.name, notes)
-    if grid.alpha is not None:
+    if grid.alpha is not None and hides_something(grid.alpha):
         return choice_of_bodies(alpha_mask(grid.alpha, sources.color.name), "alpha", person, sources.name, ())
     if cut_out:
         return choice_of_bodies(seen, "depth", person, sources.name, ())

@@ -107,6 +107,11 @@ def smooth_resize(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(image.resize(size, Image.Resampling.BILINEAR)) >= 128
 
 
+def hides_something(alpha: np.ndarray) -> bool:
+    """Whether an alpha channel cuts something out; a few stray or softened pixels are no mask."""
+    return bool((alpha < 128).mean() > 0.02)
+
+
 def alpha_mask(alpha: np.ndarray, name: str) -> np.ndarray:
     """(H, W) bool of what is more opaque than not. Raises `capture.empty_mask`."""
     mask = alpha >= 128

@@ -16,7 +16,7 @@ from .files import read_blob
 from .framing import assumed_camera, framing_warnings
 from .images import Picture, decode_picture
 from .masking import Choice, choice_of_bodies, segmented
-from .masks import alpha_mask, decode_mask
+from .masks import alpha_mask, decode_mask, hides_something
 from .people import Crowd, PeopleFinder
 from .rgbd import Reading
 from .upright import estimate_up
@@ -59,7 +59,7 @@ def read_photo_reading(
         mask_blob = read_blob(Path(mask))
         pixels, mask_notes = decode_mask(mask_blob, picture.size)
         choice = choice_of_bodies(pixels, "file", person, picture.name, mask_notes)
-    elif picture.alpha is not None:
+    elif picture.alpha is not None and hides_something(picture.alpha):
         choice = choice_of_bodies(alpha_mask(picture.alpha, picture.name), "alpha", person, picture.name, ())
     else:
         choice = segmented(crowd, person, picture.name)

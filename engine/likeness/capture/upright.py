@@ -14,6 +14,8 @@ UP = np.array([0.0, -1.0, 0.0], np.float32)
 _HEAD = (0, 7, 8)
 _SHOULDERS, _HIPS, _ANKLES = (11, 12), (23, 24), (27, 28)
 _SURE = 0.5
+_WHOLE_M = 1.2
+_LEAN, _MAX_PITCH = np.radians(4.0), np.radians(30.0)
 
 
 def estimate_up(
@@ -22,19 +24,59 @@ def estimate_up(
     """(3,) f32 unit vector and notes. mask (H, W) bool, depth (H, W) f32 metres or None.
 
     A body that is taller than wide in the picture stands, as nearly all do, and people (landmarks of everyone in
-    the picture) is not asked. For one that lies across it, up leads from its feet to its head.
+    the picture) is not asked; depth then tells how far the camera was tilted. For one that lies across the picture,
+    up leads from its feet to its head.
     """
     rows, cols = np.nonzero(mask)
-    if rows.size == 0 or np.ptp(rows) + 1 >= 0.9 * (np.ptp(cols) + 1):
+    if rows.size == 0:
         return UP.copy(), ()
+    points = _points(mask, depth, camera)
+    if np.ptp(rows) + 1 >= 0.9 * (np.ptp(cols) + 1):
+        return _standing(points), ()
     found = _person_in(mask, people())
     axis = None if found is None else _axis(found)
     if axis is None:
         return UP.copy(), ("The person seems to lie in the picture, and it is not clear where the head is.",)
-    up = _direction(np.stack(axis), mask, depth, camera)
-    if float(up @ UP) > 0.7:
+    flat = (axis[1] - axis[0]) / np.array([camera.fx, camera.fy])
+    up = np.array([flat[0], flat[1], 0.0]) / max(float(np.linalg.norm(flat)), 1e-9)
+    if up @ UP > 0.7:
         return UP.copy(), ()
-    return up, ("The person lies across the picture; up is taken from the feet to the head.",)
+    if points is not None:
+        long = _long_axis(points)
+        up = long if long @ up > 0 else -long
+    return up.astype(np.float32), ("The person lies across the picture; up is taken from the feet to the head.",)
+
+
+def _points(mask: np.ndarray, depth: np.ndarray | None, camera: Camera) -> np.ndarray | None:
+    """(N, 3) f64 points of the person, thinned; None for a photo or next to no readings."""
+    if depth is None:
+        return None
+    rows, cols = np.nonzero(mask & (depth > 0))
+    every = max(1, rows.size // 20000)
+    rows, cols = rows[::every], cols[::every]
+    if rows.size < 100:
+        return None
+    z = depth[rows, cols].astype(np.float64)
+    return np.stack([(cols - camera.cx) / camera.fx * z, (rows - camera.cy) / camera.fy * z, z], axis=1)
+
+
+def _long_axis(points: np.ndarray) -> np.ndarray:
+    """(3,) unit vector along which the points spread most."""
+    return np.asarray(np.linalg.eigh(np.cov(points.T))[1][:, -1])
+
+
+def _standing(points: np.ndarray | None) -> np.ndarray:
+    """Up for someone who stands in the picture: the camera's pitch is read off the lean of the body.
+
+    Only whole bodies tell (a bust leans as it likes), and a lean within what people do by themselves is none.
+    """
+    if points is None or np.ptp(np.percentile(points[:, 1], [1, 99])) < _WHOLE_M:
+        return UP.copy()
+    _, y, z = _long_axis(points)
+    pitch = float(np.arctan(z / y)) if abs(y) > 1e-6 else 0.0
+    if not _LEAN <= abs(pitch) <= _MAX_PITCH:
+        return UP.copy()
+    return np.array([0.0, -np.cos(pitch), -np.sin(pitch)], np.float32)
 
 
 def _person_in(mask: np.ndarray, people: Sequence[Any]) -> Any | None:
@@ -62,16 +104,3 @@ def _axis(person: Any) -> tuple[np.ndarray, np.ndarray] | None:
 
     low, high = middle(_ANKLES, _HIPS), middle(_HEAD, _SHOULDERS)
     return None if low is None or high is None else (low, high)
-
-
-def _direction(axis: np.ndarray, mask: np.ndarray, depth: np.ndarray | None, camera: Camera) -> np.ndarray:
-    """(3,) f32 from feet to head. axis: (2, 2) pixels, feet first."""
-    if depth is None:
-        z = np.ones(2)
-    else:
-        rows, cols = np.nonzero(mask & (depth > 0))
-        near = [np.argsort((cols - x) ** 2 + (rows - y) ** 2)[:200] for x, y in axis]
-        z = np.array([np.median(depth[rows[i], cols[i]]) if i.size else 1.0 for i in near])
-    points = np.stack([(axis[:, 0] - camera.cx) / camera.fx * z, (axis[:, 1] - camera.cy) / camera.fy * z, z], axis=1)
-    along = points[1] - points[0]
-    return (along / max(float(np.linalg.norm(along)), 1e-9)).astype(np.float32)
