@@ -49,8 +49,9 @@ def main(arguments: list[str] | None = None) -> int:
         for index in range(options.count):
             recipe, pose, yaw = draw_person(wardrobe, index, options.seed)
             person = make_person(recipe, wardrobe, pose, yaw_deg=yaw)
-            capture = render_rgbd(person, sensor=sensor, samples=options.samples, seed=options.seed + index,
-                                  background=options.background)
+            capture = render_rgbd(
+                person, sensor=sensor, samples=options.samples, seed=options.seed + index, background=options.background
+            )
             folder = options.out / f"{index:03d}"
             write_capture(folder, capture)
             write_truth(folder / "truth.npz", capture)

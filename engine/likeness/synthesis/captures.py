@@ -23,7 +23,7 @@ DEPTH_SCALE_M = 0.001
 
 @dataclass(frozen=True)
 class SyntheticCapture:
-    """color (H, W, 3) u8 sRGB; depth (H, W) f32 m registered to it, 0 = no reading; mask (H, W) bool, the true outline."""
+    """color (H, W, 3) u8 sRGB; depth (H, W) f32 m registered to it, 0 = no reading; mask (H, W) bool, true outline."""
 
     color: NDArray[np.uint8]
     depth: NDArray[np.float32]
@@ -32,8 +32,16 @@ class SyntheticCapture:
     person: SyntheticPerson
 
 
-def render_rgbd(person: SyntheticPerson, view: View | None = None, *, sensor: Sensor = AZURE_KINECT, samples: int = 8,
-                seed: int = 0, room: Room | None = None, background: bool = False) -> SyntheticCapture:
+def render_rgbd(
+    person: SyntheticPerson,
+    view: View | None = None,
+    *,
+    sensor: Sensor = AZURE_KINECT,
+    samples: int = 8,
+    seed: int = 0,
+    room: Room | None = None,
+    background: bool = False,
+) -> SyntheticCapture:
     """A capture of a person in a room. Unless `background`, readings off the person's outline are cut out."""
     view, room = view or standing_view(PORTRAIT), room or Room()
     rng = np.random.default_rng((seed, 1))
@@ -48,8 +56,13 @@ def render_rgbd(person: SyntheticPerson, view: View | None = None, *, sensor: Se
     return SyntheticCapture(color, depth, exact.person, view, person)
 
 
-def cut_out(depth: NDArray[np.float32], exact: CleanDepth, low: Camera, clean: CleanDepth, margin_m: float = 0.2,
-            ) -> NDArray[np.float32]:
+def cut_out(
+    depth: NDArray[np.float32],
+    exact: CleanDepth,
+    low: Camera,
+    clean: CleanDepth,
+    margin_m: float = 0.2,
+) -> NDArray[np.float32]:
     """Depth with everything dropped that is off the person at either resolution or well behind the person."""
     height, width = depth.shape
     rows = np.clip(np.rint((np.arange(height) + 0.5) * low.height / height - 0.5).astype(int), 0, low.height - 1)
@@ -83,13 +96,21 @@ def write_capture(folder: Path, capture: SyntheticCapture, *, jpeg_quality: int 
 def write_truth(path: Path, capture: SyntheticCapture) -> None:
     """Write what is known, in camera space and metres.
 
-    joints (24, 3), pose (24, 3), vertices (V, 3) and faces (F, 3) of all layers, weights (V, 24) f16, mask (H, W),
-    camera_from_world (4, 4), height_m, items (names of the assets).
+    joints (24, 3), pose (24, 3), vertices (V, 3) and faces (F, 3) of all layers, weights (V, 24) f16, body (13380, 3)
+    the bare body under the clothes, mask (H, W), camera_from_world (4, 4), height_m, items (names of the assets).
     """
     person, view = capture.person, capture.view
     extent = person.vertices[:, 1]
-    np.savez_compressed(path, joints=to_camera(view, person.joints), pose=camera_pose(person, view),
-                        vertices=to_camera(view, person.vertices), faces=person.faces,
-                        weights=person.weights.astype(np.float16), mask=capture.mask,
-                        camera_from_world=view.camera_from_world, height_m=extent.max() - extent.min(),
-                        items=np.array([layer.name for layer in person.layers]))
+    np.savez_compressed(
+        path,
+        joints=to_camera(view, person.joints),
+        pose=camera_pose(person, view),
+        vertices=to_camera(view, person.vertices),
+        faces=person.faces,
+        weights=person.weights.astype(np.float16),
+        body=to_camera(view, person.body),
+        mask=capture.mask,
+        camera_from_world=view.camera_from_world,
+        height_m=extent.max() - extent.min(),
+        items=np.array([layer.name for layer in person.layers]),
+    )

@@ -13,10 +13,19 @@ TEXTURE_PX = 2048
 
 # On the left half of the unshaped base mesh, metres from the middle and above the eye's centre:
 # (x, height) along the brow with its half thickness; the right half mirrors it.
-_BROW = np.array([[0.0120, 0.0125, 0.0020], [0.0180, 0.0150, 0.0030], [0.0260, 0.0175, 0.0028],
-                  [0.0360, 0.0190, 0.0022], [0.0440, 0.0175, 0.0015], [0.0520, 0.0130, 0.0006]])
-_UPPER_LID = np.array([[0.0150, -0.0008], [0.0200, 0.0028], [0.0260, 0.0044], [0.0330, 0.0048], [0.0400, 0.0034],
-                       [0.0455, -0.0002]])
+_BROW = np.array(
+    [
+        [0.0120, 0.0125, 0.0020],
+        [0.0180, 0.0150, 0.0030],
+        [0.0260, 0.0175, 0.0028],
+        [0.0360, 0.0190, 0.0022],
+        [0.0440, 0.0175, 0.0015],
+        [0.0520, 0.0130, 0.0006],
+    ]
+)
+_UPPER_LID = np.array(
+    [[0.0150, -0.0008], [0.0200, 0.0028], [0.0260, 0.0044], [0.0330, 0.0048], [0.0400, 0.0034], [0.0455, -0.0002]]
+)
 _LOWER_LID = np.array([[0.0210, -0.0028], [0.0270, -0.0040], [0.0340, -0.0044], [0.0410, -0.0028], [0.0455, -0.0002]])
 
 
@@ -56,8 +65,13 @@ def _face_texels(base: Arrays) -> tuple[NDArray[np.int64], NDArray]:
     eye = _eye_height(base)
     corners = vertices[quads]
     middle = corners.mean(1)
-    chosen = ((quads < int(base["body_vert_count"])).all(1) & (middle[:, 2] > 0.09) & (np.abs(middle[:, 0]) < 0.065)
-              & (middle[:, 1] > eye - 0.012) & (middle[:, 1] < eye + 0.032))
+    chosen = (
+        (quads < int(base["body_vert_count"])).all(1)
+        & (middle[:, 2] > 0.09)
+        & (np.abs(middle[:, 0]) < 0.065)
+        & (middle[:, 1] > eye - 0.012)
+        & (middle[:, 1] < eye + 0.032)
+    )
     corners, uvs = corners[chosen], base["uvs"][base["face_uv"][chosen]]
     steps = (np.arange(48) + 0.5) / 48
     s, t = (a.ravel()[:, None, None] for a in np.meshgrid(steps, steps))

@@ -22,12 +22,17 @@ Ints = NDArray[np.int32]
 Bytes = NDArray[np.uint8]
 
 
+# The lids' shadow on the eyeball is finer than the mesh: without it the white glows.
+EYE_SHADE = (0.80, 0.77, 0.76)
+
+
 @dataclass(frozen=True)
 class SyntheticPerson:
     """Layers in the pose, feet on y = 0, pelvis over the origin before `yaw`.
 
     joints (24, 3) metres in SMPL's order (heads of the base mesh's own bones); pose (24, 3) axis-angle, T-relative,
-    the yaw included in its root; joint_rotations (24, 3, 3) world.
+    the yaw included in its root; joint_rotations (24, 3, 3) world. body (13380, 3) metres: the bare body under the
+    clothes, in the base mesh's order.
     """
 
     recipe: Recipe
@@ -35,6 +40,7 @@ class SyntheticPerson:
     joints: Floats
     pose: Floats
     joint_rotations: Floats
+    body: Floats
 
     @property
     def vertices(self) -> Floats:
@@ -45,8 +51,9 @@ class SyntheticPerson:
     def faces(self) -> Ints:
         """(F, 3) of all layers, into `vertices`."""
         starts = np.cumsum([0, *(len(layer.vertices) for layer in self.layers)])
-        return np.concatenate([layer.faces + start for layer, start in zip(self.layers, starts, strict=False)]
-                              ).astype(np.int32)
+        return np.concatenate([layer.faces + start for layer, start in zip(self.layers, starts, strict=False)]).astype(
+            np.int32
+        )
 
     @property
     def weights(self) -> Floats:
@@ -54,8 +61,9 @@ class SyntheticPerson:
         return np.concatenate([layer.weights for layer in self.layers])
 
 
-def make_person(recipe: Recipe, wardrobe: Wardrobe, pose: NDArray, *, yaw_deg: float = 0.0,
-                curl_deg: float = 14.0) -> SyntheticPerson:
+def make_person(
+    recipe: Recipe, wardrobe: Wardrobe, pose: NDArray, *, yaw_deg: float = 0.0, curl_deg: float = 14.0
+) -> SyntheticPerson:
     """Dress and pose a person: pose (24, 3) axis-angle relative to the T pose, yaw_deg turns it to its left.
 
     Raises LikenessError('input.wardrobe_item') for an item that the wardrobe does not have or may not use.
@@ -68,7 +76,9 @@ def make_person(recipe: Recipe, wardrobe: Wardrobe, pose: NDArray, *, yaw_deg: f
     vertices = np.concatenate([layer.vertices for layer in layers])
     shift = -np.array([joints[0, 0], vertices[:, 1].min(), joints[0, 2]], np.float32)
     moved = tuple(replace(layer, vertices=layer.vertices + shift) for layer in layers)
-    return SyntheticPerson(recipe, moved, (joints + shift).astype(np.float32), turned, world.astype(np.float32))
+    visible = int(wardrobe.base["body_vert_count"])
+    bare = skin(body[:visible], rig.weights[:visible], transforms) + shift
+    return SyntheticPerson(recipe, moved, (joints + shift).astype(np.float32), turned, world.astype(np.float32), bare)
 
 
 @dataclass(frozen=True)
@@ -101,21 +111,39 @@ def _parts(recipe: Recipe, wardrobe: Wardrobe, body: Floats, rig: Rig) -> Iterat
         hidden[item.arrays["delete_verts"]] = True
     quads = base["faces"]
     drawn = (quads < int(base["body_vert_count"])).all(1) & ~hidden[quads].all(1)
-    yield _Part("body", "skin", body, quads[drawn], base["uvs"][base["face_uv"][drawn]], rig.weights,
-                paint_brows(wardrobe.skin(recipe.skin), base, recipe.brows), None)
+    yield _Part(
+        "body",
+        "skin",
+        body,
+        quads[drawn],
+        base["uvs"][base["face_uv"][drawn]],
+        rig.weights,
+        paint_brows(wardrobe.skin(recipe.skin), base, recipe.brows),
+        None,
+    )
     for item in items:
         material = "shoe" if item.category == "shoes" else "cloth"
-        yield _wearable(item, material, body, rig, recipe.tint.get(item.id))
+        yield _wearable(item, material, body, rig, recipe.dye.get(item.id))
     yield _wearable(wardrobe.item("HighPolyEyes", recipe.eyes), "eye", body, rig, None)
     if recipe.hair:
-        yield _wearable(wardrobe.item(recipe.hair), "hair", body, rig, recipe.tint.get(recipe.hair))
+        yield _wearable(wardrobe.item(recipe.hair), "hair", body, rig, None)
 
 
-def _wearable(item: Item, material: str, body: Floats, rig: Rig, tint: tuple[float, float, float] | None) -> _Part:
+def _wearable(item: Item, material: str, body: Floats, rig: Rig, dye: tuple[int, int, int] | None) -> _Part:
     arrays = item.arrays
-    color = item.color if tint is None else tinted(item.color, tint)
-    return _Part(item.id, material, fit_item(arrays, body), arrays["faces"], arrays["uvs"][arrays["face_uv"]],
-                 _wearable_weights(arrays, rig), color, item.alpha)
+    color = item.color if dye is None else item.color[:, :, list(dye)]
+    if material == "eye":
+        color = (color * np.array(EYE_SHADE)).astype(np.uint8)
+    return _Part(
+        item.id,
+        material,
+        fit_item(arrays, body),
+        arrays["faces"],
+        arrays["uvs"][arrays["face_uv"]],
+        _wearable_weights(arrays, rig),
+        color,
+        item.alpha,
+    )
 
 
 def _wearable_weights(arrays: Arrays, rig: Rig) -> sparse.csr_matrix:
@@ -130,8 +158,10 @@ def _wearable_weights(arrays: Arrays, rig: Rig) -> sparse.csr_matrix:
 def _finish(part: _Part, rig: Rig, transforms: NDArray) -> Layer:
     """Pose a part, refine it (hair cards keep their outline) and sum its bone weights up to 24 joints."""
     posed = skin(part.rest, part.bone_weights, transforms)
-    to_joints = sparse.csr_matrix((np.ones(len(rig.bone_joint)), (np.arange(len(rig.bone_joint)), rig.bone_joint)),
-                                  shape=(len(rig.bone_joint), 24))
+    to_joints = sparse.csr_matrix(
+        (np.ones(len(rig.bone_joint)), (np.arange(len(rig.bone_joint)), rig.bone_joint)),
+        shape=(len(rig.bone_joint), 24),
+    )
     weights = part.bone_weights @ to_joints
     if part.material == "hair":
         faces, uvs = split_quads(part.quads, part.uvs)
@@ -140,11 +170,13 @@ def _finish(part: _Part, rig: Rig, transforms: NDArray) -> Layer:
         faces, uvs = fine.triangles()
         posed, weights = fine.matrix @ posed, fine.matrix @ weights
     used, compact = np.unique(faces, return_inverse=True)
-    return Layer(part.name, part.material, np.asarray(posed)[used].astype(np.float32),
-                 compact.reshape(-1, 3).astype(np.int32), uvs,
-                 np.asarray(weights.todense(), np.float32)[used], part.color, part.alpha)
-
-
-def tinted(color: Bytes, factor: tuple[float, float, float]) -> Bytes:
-    """Texture (H, W, 3) u8 multiplied by an sRGB factor a channel: one garment, many colours."""
-    return np.clip(color.astype(np.float32) * np.asarray(factor, np.float32), 0, 255).astype(np.uint8)
+    return Layer(
+        part.name,
+        part.material,
+        np.asarray(posed)[used].astype(np.float32),
+        compact.reshape(-1, 3).astype(np.int32),
+        uvs,
+        np.asarray(weights.todense(), np.float32)[used],
+        part.color,
+        part.alpha,
+    )

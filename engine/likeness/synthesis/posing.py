@@ -16,9 +16,18 @@ Floats = NDArray[np.float32]
 
 PARENTS = np.array([-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21])
 # Joint -> (the joint that its limb points at, that limb's direction in the T pose).
-_T_POSE = {16: (18, (1, 0, 0)), 18: (20, (1, 0, 0)), 20: (22, (1, 0, 0)),
-           17: (19, (-1, 0, 0)), 19: (21, (-1, 0, 0)), 21: (23, (-1, 0, 0)),
-           1: (4, (0, -1, 0)), 4: (7, (0, -1, 0)), 2: (5, (0, -1, 0)), 5: (8, (0, -1, 0))}
+_T_POSE = {
+    16: (18, (1, 0, 0)),
+    18: (20, (1, 0, 0)),
+    20: (22, (1, 0, 0)),
+    17: (19, (-1, 0, 0)),
+    19: (21, (-1, 0, 0)),
+    21: (23, (-1, 0, 0)),
+    1: (4, (0, -1, 0)),
+    4: (7, (0, -1, 0)),
+    2: (5, (0, -1, 0)),
+    5: (8, (0, -1, 0)),
+}
 
 
 @dataclass(frozen=True)
@@ -37,18 +46,25 @@ class Rig:
 def build_rig(base: Arrays, body: Floats) -> Rig:
     """Rig of a shaped body (19158, 3); joints follow the shape."""
     bounds, index = base["head_off"], base["head_idx"]
-    heads = np.stack([body[index[bounds[k]:bounds[k + 1]]].mean(0) for k in range(len(bounds) - 1)])
+    heads = np.stack([body[index[bounds[k] : bounds[k + 1]]].mean(0) for k in range(len(bounds) - 1)])
     shape = (len(body), len(heads))
     weights = sparse.csr_matrix((base["skin_w"], (base["skin_vert"], base["skin_bone"])), shape=shape)
     totals = np.asarray(weights.sum(1)).ravel()
-    loose = sparse.csr_matrix((np.ones(int((totals < 1e-6).sum())), (np.flatnonzero(totals < 1e-6),
-                                                                   np.zeros(int((totals < 1e-6).sum()), int))), shape=shape)
+    free = np.flatnonzero(totals < 1e-6)
+    loose = sparse.csr_matrix((np.ones(len(free)), (free, np.zeros(len(free), int))), shape=shape)
     weights = sparse.diags(1 / np.where(totals < 1e-6, 1, totals)) @ weights + loose
     names = tuple(str(name) for name in base["bone_names"])
     parents = base["bone_parent"].astype(np.int64)
     parents[names.index("root")] = -1
-    return Rig(heads.astype(np.float32), heads[base["smpl24_bone"]].astype(np.float32), parents,
-               base["bone_to_smpl24"].astype(np.int64), base["smpl24_bone"].astype(np.int64), names, weights.tocsr())
+    return Rig(
+        heads.astype(np.float32),
+        heads[base["smpl24_bone"]].astype(np.float32),
+        parents,
+        base["bone_to_smpl24"].astype(np.int64),
+        base["smpl24_bone"].astype(np.int64),
+        names,
+        weights.tocsr(),
+    )
 
 
 def rotation_between(source: NDArray, target: NDArray) -> NDArray:
@@ -127,6 +143,7 @@ def skin(vertices: Floats, weights: sparse.csr_matrix, transforms: NDArray) -> F
 
 def relaxed_pose(rng: np.random.Generator, arm_from_body_deg: float = 27.0) -> Floats:
     """A natural stance (24, 3): arms off the body, soft elbows and knees, a slight asymmetry, feet flat."""
+
     def wobble(spread: float) -> float:
         return float(rng.uniform(-spread, spread))
 
@@ -139,9 +156,19 @@ def relaxed_pose(rng: np.random.Generator, arm_from_body_deg: float = 27.0) -> F
         euler[16 + side] = (wobble(4), -sign * (4 + wobble(4)), -sign * arm)
         euler[18 + side] = (0, -sign * (16 + wobble(7)), 0)
         swing = wobble(4)
-        euler[1 + side] = (swing - 2, sign * (5 + wobble(4)), sign * (3 + wobble(1.5)))
+        euler[1 + side] = (swing - 2, sign * (5 + wobble(4)), sign * (1 + wobble(1.5)))
         euler[4 + side] = (5 + wobble(2) - min(swing, 0), 0, 0)
-    return flat_feet(euler_pose(euler))
+    pose = euler_pose(euler)
+    for side in (0, 1):
+        _pronate(pose, side, 30 + wobble(8))
+    return flat_feet(pose)
+
+
+def _pronate(pose: Floats, side: int, degrees: float) -> None:
+    """Turn a palm from forward to the thigh, in place: half in the forearm, half in the wrist."""
+    twist = rodrigues(np.array([np.radians(degrees / 2), 0.0, 0.0]))
+    for joint in (18 + side, 20 + side):
+        pose[joint] = axis_angle(rodrigues(pose[joint].astype(float)) @ twist)
 
 
 def euler_pose(degrees: NDArray) -> Floats:

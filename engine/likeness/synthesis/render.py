@@ -11,7 +11,14 @@ from likeness.core.camera import Camera
 from likeness.core.progress import Report, quiet
 from likeness.synthesis.person import SyntheticPerson
 from likeness.synthesis.room import Room
-from likeness.synthesis.shading import Lighting, bounced_light, direct_light, linear_textures, surface_at
+from likeness.synthesis.shading import (
+    Lighting,
+    bounced_light,
+    direct_light,
+    linear_textures,
+    spread_squares,
+    surface_at,
+)
 from likeness.synthesis.tracing import Floats, Hits, Scene
 
 
@@ -47,24 +54,35 @@ def standing_view(camera: Camera, *, distance_m: float = 2.4, height_m: float = 
     return View(camera, camera_from_world)
 
 
-def render_color(person: SyntheticPerson, view: View, *, samples: int = 32, seed: int = 0, room: Room | None = None,
-                 lighting: Lighting | None = None, report: Report = quiet) -> NDArray[np.uint8]:
+def render_color(
+    person: SyntheticPerson,
+    view: View,
+    *,
+    samples: int = 32,
+    seed: int = 0,
+    room: Room | None = None,
+    lighting: Lighting | None = None,
+    report: Report = quiet,
+) -> NDArray[np.uint8]:
     """sRGB picture (H, W, 3) u8: `samples` jittered rays a pixel, window shadows, one bounce."""
     room, lighting = room or Room(), lighting or Lighting()
     scene = Scene((*person.layers, room.layer()))
     textures = linear_textures(scene)
     total = np.zeros((view.camera.height * view.camera.width, 3), np.float64)
+    starts = np.random.default_rng((seed, 0, 0)).random((len(total), 4), np.float32)
     for index in range(samples):
         report(index / samples, "Rendering the synthetic person")
-        rng = np.random.default_rng((seed, index))
+        rng = np.random.default_rng((seed, 1, index))
         origins, directions = camera_rays(view, rng)
         hits = scene.cast(origins, directions, rng)
         arriving = lighting.dome(directions)
         met = np.flatnonzero(hits.triangle >= 0)
         seen = Hits(hits.triangle[met], hits.distance[met], hits.bary[met])
         surface = surface_at(scene, textures, room, origins[met], directions[met], seen)
-        arriving[met] = (direct_light(scene, lighting, surface, rng)
-                         + bounced_light(scene, textures, room, lighting, surface, rng))
+        spread = spread_squares(starts[met], index)
+        arriving[met] = direct_light(scene, lighting, surface, rng, spread[:, :2]) + bounced_light(
+            scene, textures, room, lighting, surface, rng, spread[:, 2:]
+        )
         # One sample brighter than this is a stray highlight that would leave a speck.
         total += np.minimum(arriving, 4.0)
     return develop(total.reshape(view.camera.height, view.camera.width, 3) / samples)
@@ -96,7 +114,9 @@ def render_depth(person: SyntheticPerson, view: View, *, room: Room | None = Non
     reflectivity[met] = _infrared(scene, seen, surface.albedo.mean(1))
     person_seen = np.zeros(len(depth), bool)
     person_seen[met] = scene.layer[seen.triangle] < len(person.layers)
-    return CleanDepth(*(a.reshape(shape) for a in (depth, cosine, reflectivity)), person_seen.reshape(shape))
+    return CleanDepth(
+        depth.reshape(shape), cosine.reshape(shape), reflectivity.reshape(shape), person_seen.reshape(shape)
+    )
 
 
 def _infrared(scene: Scene, hits: Hits, brightness: Floats) -> Floats:

@@ -50,7 +50,7 @@ def sensor_camera(color: Camera, sensor: Sensor) -> Camera:
 
 def noise_sigma_m(depth: Floats, reflectivity: Floats, sensor: Sensor) -> Floats:
     """Axial standard deviation (H, W) in metres; darker surfaces return less light."""
-    sigma_mm = sensor.noise_base_mm + sensor.noise_square_mm * depth ** 2
+    sigma_mm = sensor.noise_base_mm + sensor.noise_square_mm * depth**2
     return (1e-3 * sigma_mm / np.sqrt(np.maximum(reflectivity, 0.1) / 0.5)).astype(np.float32)
 
 

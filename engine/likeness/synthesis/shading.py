@@ -23,9 +23,9 @@ class Lighting:
     corner: tuple[float, float, float] = (-2.6, 1.3, 2.2)
     edge_a: tuple[float, float, float] = (1.5, 0.0, 1.5)
     edge_b: tuple[float, float, float] = (0.0, 1.7, 0.0)
-    radiance: tuple[float, float, float] = (6.3, 6.0, 5.6)
-    ceiling: tuple[float, float, float] = (0.86, 0.86, 0.88)
-    surround: tuple[float, float, float] = (0.44, 0.42, 0.40)
+    radiance: tuple[float, float, float] = (9.0, 8.6, 8.0)
+    ceiling: tuple[float, float, float] = (0.66, 0.67, 0.70)
+    surround: tuple[float, float, float] = (0.34, 0.325, 0.31)
 
     def dome(self, directions: Floats) -> Floats:
         """Light (N, 3) that arrives from directions (N, 3) which leave the scene."""
@@ -50,13 +50,14 @@ class Surface:
 MATERIALS: dict[str, tuple[float, float, tuple[float, float, float]]] = {
     "skin": (0.026, 0.42, (0.30, 0.13, 0.07)),
     "cloth": (0.008, 0.8, (0.05, 0.05, 0.05)),
-    "hair": (0.022, 0.45, (0.15, 0.15, 0.15)),
+    "hair": (0.012, 0.65, (0.1, 0.1, 0.1)),
     "eye": (0.04, 0.12, (0.1, 0.1, 0.1)),
     "shoe": (0.03, 0.4, (0.0, 0.0, 0.0)),
     "room": (0.01, 0.6, (0.0, 0.0, 0.0)),
 }
-_TO_LINEAR = np.where(np.arange(256) <= 10, np.arange(256) / 255 / 12.92,
-                      ((np.arange(256) / 255 + 0.055) / 1.055) ** 2.4).astype(np.float32)
+_TO_LINEAR = np.where(
+    np.arange(256) <= 10, np.arange(256) / 255 / 12.92, ((np.arange(256) / 255 + 0.055) / 1.055) ** 2.4
+).astype(np.float32)
 
 
 def linear_textures(scene: Scene) -> list[Floats]:
@@ -64,8 +65,9 @@ def linear_textures(scene: Scene) -> list[Floats]:
     return [_TO_LINEAR[layer.color] for layer in scene.layers]
 
 
-def surface_at(scene: Scene, textures: list[Floats], room: Room, origins: Floats, directions: Floats,
-               hits: Hits) -> Surface:
+def surface_at(
+    scene: Scene, textures: list[Floats], room: Room, origins: Floats, directions: Floats, hits: Hits
+) -> Surface:
     """Material and frame at the hits of rays (N, 3); every ray must have hit. Normals face the viewer."""
     view = -directions / np.linalg.norm(directions, axis=1, keepdims=True)
     position = origins + directions * hits.distance[:, None]
@@ -90,17 +92,20 @@ def surface_at(scene: Scene, textures: list[Floats], room: Room, origins: Floats
             uv = interpolate(scene.uvs[hits.triangle[mine]], hits.bary[mine])
             albedo[mine] = sample_texture(textures[index], uv)
         gloss[mine], roughness[mine], soft[mine] = MATERIALS[material]
-    return Surface(position.astype(np.float32), normal.astype(np.float32), view.astype(np.float32), albedo, gloss,
-                   roughness, soft)
+    return Surface(
+        position.astype(np.float32), normal.astype(np.float32), view.astype(np.float32), albedo, gloss, roughness, soft
+    )
 
 
-def direct_light(scene: Scene, lighting: Lighting, surface: Surface, rng: np.random.Generator) -> Floats:
-    """Light (N, 3) from one random point of the window, shadows included."""
-    count = len(surface.position)
+def direct_light(
+    scene: Scene, lighting: Lighting, surface: Surface, rng: np.random.Generator, square01: Floats | None = None
+) -> Floats:
+    """Light (N, 3) from one point of the window, shadows included; square01 (N, 2) places it, by chance if absent."""
+    chosen = rng.random((len(surface.position), 2)) if square01 is None else square01
     a, b = np.asarray(lighting.edge_a), np.asarray(lighting.edge_b)
-    point = np.asarray(lighting.corner) + rng.random((count, 1)) * a + rng.random((count, 1)) * b
+    point = np.asarray(lighting.corner) + chosen[:, :1] * a + chosen[:, 1:] * b
     to_light = (point - surface.position).astype(np.float32)
-    square = (to_light ** 2).sum(1, keepdims=True)
+    square = (to_light**2).sum(1, keepdims=True)
     distance = np.sqrt(square)
     ray = to_light / distance
     area = np.cross(a, b)
@@ -114,10 +119,20 @@ def direct_light(scene: Scene, lighting: Lighting, surface: Surface, rng: np.ran
     return ((surface.albedo / np.pi * wrapped + shine) * power * lit[:, None]).astype(np.float32)
 
 
-def bounced_light(scene: Scene, textures: list[Floats], room: Room, lighting: Lighting, surface: Surface,
-                  rng: np.random.Generator) -> Floats:
-    """Light (N, 3) by one diffuse bounce: the dome where the ray leaves, the lit neighbour where it meets one."""
-    ray = cosine_directions(surface.normal, rng)
+def bounced_light(
+    scene: Scene,
+    textures: list[Floats],
+    room: Room,
+    lighting: Lighting,
+    surface: Surface,
+    rng: np.random.Generator,
+    square01: Floats,
+) -> Floats:
+    """Light (N, 3) by one diffuse bounce: the dome where the ray leaves, the lit neighbour where it meets one.
+
+    square01 (N, 2) in 0..1 chooses the direction.
+    """
+    ray = cosine_directions(surface.normal, square01)
     hits = scene.cast(surface.position, ray, rng)
     arriving = lighting.dome(ray)
     met = np.flatnonzero(hits.triangle >= 0)
@@ -133,13 +148,24 @@ def bounced_light(scene: Scene, textures: list[Floats], room: Room, lighting: Li
     return (surface.albedo * arriving + sheen).astype(np.float32)
 
 
-def cosine_directions(normals: Floats, rng: np.random.Generator) -> Floats:
-    """Random unit directions (N, 3), cosine-distributed about normals (N, 3)."""
-    z = rng.uniform(-1, 1, (len(normals), 1))
-    turn = rng.uniform(0, 2 * np.pi, (len(normals), 1))
+def cosine_directions(normals: Floats, square01: Floats) -> Floats:
+    """Unit directions (N, 3), cosine-distributed about normals (N, 3) where square01 (N, 2) is uniform in 0..1."""
+    z, turn = 1 - 2 * square01[:, :1], 2 * np.pi * square01[:, 1:]
     ring = np.sqrt(np.maximum(1 - z * z, 0))
     out = normals + np.concatenate([ring * np.cos(turn), ring * np.sin(turn), z], 1) * 0.9999
     return (out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-9)).astype(np.float32)
+
+
+def spread_squares(start: Floats, index: int) -> Floats:
+    """The index-th points (N, D) of sequences that fill the unit cube evenly, one for each start (N, D) in 0..1.
+
+    Additive recurrence on the generalised golden ratio (Roberts 2018): far less grain than independent numbers.
+    """
+    dimensions = start.shape[1]
+    ratio = 2.0
+    for _ in range(40):
+        ratio = (1 + ratio) ** (1 / (dimensions + 1))
+    return ((start + index * ratio ** -np.arange(1.0, dimensions + 1)) % 1).astype(np.float32)
 
 
 def _fresnel(base: Floats, cosine: Floats) -> Floats:
@@ -152,6 +178,6 @@ def _specular(surface: Surface, ray: Floats) -> Floats:
     half /= np.maximum(np.linalg.norm(half, axis=1, keepdims=True), 1e-9)
     nh = np.clip((surface.normal * half).sum(1), 0, 1)
     vh = np.clip((surface.view * half).sum(1), 0, 1)
-    alpha = surface.roughness ** 2
-    spread = alpha ** 2 / np.pi / np.maximum(nh * nh * (alpha ** 2 - 1) + 1, 1e-6) ** 2
+    alpha = surface.roughness**2
+    spread = alpha**2 / np.pi / np.maximum(nh * nh * (alpha**2 - 1) + 1, 1e-6) ** 2
     return (spread * _fresnel(surface.gloss, vh) / (4 * np.maximum(vh, 0.1) ** 2)).astype(np.float32)

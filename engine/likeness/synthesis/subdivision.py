@@ -10,6 +10,7 @@ from scipy import sparse
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
+Indices = NDArray[np.integer]
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def split_quads(quads: Ints, corner_uvs: Floats) -> tuple[Ints, Floats]:
     return faces.astype(np.int32), uvs.astype(np.float32)
 
 
-def _corners(quads: Ints) -> tuple[Ints, Ints, Ints, Ints]:
+def _corners(quads: Ints) -> tuple[Indices, Indices, Indices, Indices]:
     """Face, and position in the face of this, the next and the previous corner; triangles give three."""
     sides = np.where(quads[:, 2] == quads[:, 3], 3, 4)
     face = np.repeat(np.arange(len(quads)), sides)
@@ -45,25 +46,27 @@ def _corners(quads: Ints) -> tuple[Ints, Ints, Ints, Ints]:
     return face, here, (here + 1) % count, (here - 1) % count
 
 
-def _face_points(face: Ints, corner_vertex: Ints, shape: tuple[int, int]) -> sparse.csr_matrix:
+def _face_points(face: Indices, corner_vertex: Indices, shape: tuple[int, int]) -> sparse.csr_matrix:
     sides = np.bincount(face, minlength=shape[0])
     return sparse.csr_matrix((1.0 / sides[face], (face, corner_vertex)), shape=shape)
 
 
-def _edge_points(edges: Ints, edge_of: Ints, face: Ints, faces: sparse.csr_matrix) -> sparse.csr_matrix:
+def _edge_points(edges: Indices, edge_of: Indices, face: Indices, faces: sparse.csr_matrix) -> sparse.csr_matrix:
     """Mean of both ends and both face points inside; the middle of the edge on a border."""
     count, vertices = len(edges), faces.shape[1]
     uses = np.bincount(edge_of, minlength=count)
     inner = uses == 2
-    ends = sparse.csr_matrix((np.full(2 * count, 0.5), (np.repeat(np.arange(count), 2), edges.ravel())),
-                             shape=(count, vertices))
+    ends = sparse.csr_matrix(
+        (np.full(2 * count, 0.5), (np.repeat(np.arange(count), 2), edges.ravel())), shape=(count, vertices)
+    )
     adjacent = sparse.csr_matrix((np.full(len(edge_of), 0.5), (edge_of, face)), shape=(count, faces.shape[0]))
     blend = sparse.diags(np.where(inner, 0.5, 0.0))
     return sparse.diags(np.where(inner, 0.5, 1.0)) @ ends + blend @ (adjacent @ faces)
 
 
-def _vertex_points(corner_vertex: Ints, face: Ints, edges: Ints, border: NDArray[np.bool_],
-                   faces: sparse.csr_matrix) -> sparse.csr_matrix:
+def _vertex_points(
+    corner_vertex: Indices, face: Indices, edges: Indices, border: NDArray[np.bool_], faces: sparse.csr_matrix
+) -> sparse.csr_matrix:
     """Catmull and Clark 1978: (Q + 2R + (n - 3) S) / n inside, the cubic B-spline rule on borders."""
     count = faces.shape[1]
     valence = np.maximum(np.bincount(corner_vertex, minlength=count), 1)
@@ -77,13 +80,16 @@ def _vertex_points(corner_vertex: Ints, face: Ints, edges: Ints, border: NDArray
     inside = sparse.diags(1 / n) @ (around @ faces) + sparse.diags(2 / n) @ middle + sparse.diags((n - 3) / n)
     border_ends = np.concatenate([edges[border], edges[border][:, ::-1]])
     border_degree = np.bincount(border_ends[:, 0], minlength=count)
-    along = sparse.csr_matrix((np.full(len(border_ends), 0.125), (border_ends[:, 0], border_ends[:, 1])),
-                              shape=(count, count))
+    along = sparse.csr_matrix(
+        (np.full(len(border_ends), 0.125), (border_ends[:, 0], border_ends[:, 1])), shape=(count, count)
+    )
     curve = sparse.diags(np.full(count, 0.75)) + along
     fixed = (border_degree > 0) & (border_degree != 2)
-    return (sparse.diags((border_degree == 0).astype(float)) @ inside
-            + sparse.diags((border_degree == 2).astype(float)) @ curve
-            + sparse.diags(fixed.astype(float)))
+    return (
+        sparse.diags((border_degree == 0).astype(float)) @ inside
+        + sparse.diags((border_degree == 2).astype(float)) @ curve
+        + sparse.diags(fixed.astype(float))
+    )
 
 
 def catmull_clark(quads: Ints, corner_uvs: Floats, vertex_count: int) -> Subdivision:

@@ -41,8 +41,9 @@ class Scene:
         self._embree = rtcore_scene.EmbreeScene()
         TriangleMesh(self._embree, self.corners)
 
-    def cast(self, origins: Floats, directions: Floats, rng: np.random.Generator | None = None,
-             sheets: int = 8) -> Hits:
+    def cast(
+        self, origins: Floats, directions: Floats, rng: np.random.Generator | None = None, sheets: int = 8
+    ) -> Hits:
         """First opaque hits of rays (N, 3). Half-covered texels count by chance, or above one half without `rng`."""
         count = len(origins)
         triangle, distance = np.full(count, -1, np.int32), np.zeros(count, np.float32)
@@ -65,7 +66,13 @@ class Scene:
             triangle[active] = -1
         return Hits(triangle, distance, bary)
 
-    def blocked(self, origins: Floats, directions: Floats, reach: Floats, rng: np.random.Generator) -> NDArray[np.bool_]:
+    def blocked(
+        self,
+        origins: Floats,
+        directions: Floats,
+        reach: Floats,
+        rng: np.random.Generator,
+    ) -> NDArray[np.bool_]:
         """Whether something opaque lies on rays (N, 3) before `reach` (N,) ray lengths."""
         hits = self.cast(origins, directions, rng, sheets=5)
         return (hits.triangle >= 0) & (hits.distance < reach)
@@ -104,4 +111,3 @@ def sample_texture(texture: NDArray, uv: Floats) -> Floats:
     upper = texture[top, left] * (1 - fx) + texture[top, right] * fx
     lower = texture[bottom, left] * (1 - fx) + texture[bottom, right] * fx
     return (upper * (1 - fy) + lower * fy).astype(np.float32)
-

@@ -31,7 +31,7 @@ def _tucked(layer: Layer, cloth: list[Layer]) -> Layer:
         outside = ((vertices - nearest) * normal).sum(1) > -DEPTH_M
         # A hand beside the hip faces the cloth; what pierces it faces the same way as the cloth does.
         along = (vertex_normals(vertices.astype(np.float32), layer.faces) * normal).sum(1) > 0.3
-        pierced = outside & along & (square < REACH_M ** 2) & ~_at_border(cover.faces)[face]
+        pierced = outside & along & (square < REACH_M**2) & ~_at_border(cover.faces)[face]
         vertices[pierced] = (nearest - normal * DEPTH_M)[pierced]
     return replace(layer, vertices=vertices.astype(np.float32))
 
@@ -42,4 +42,4 @@ def _at_border(faces: NDArray[np.int32]) -> NDArray[np.bool_]:
     unique, count = np.unique(edges, axis=0, return_counts=True)
     border = np.zeros(int(faces.max()) + 1, bool)
     border[unique[count == 1]] = True
-    return border[faces].any(1)
+    return np.asarray(border[faces].any(axis=1))

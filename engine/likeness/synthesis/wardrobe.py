@@ -24,7 +24,8 @@ class Recipe:
     """What a person is made of.
 
     macro: sliders 0..1 of `macro_weights`. skin, garments, hair, eyes: ids in the wardrobe's assets.json;
-    eyes names the iris texture; brows is their colour, sRGB 0..255. tint: garment or hair id -> factor on its texture's sRGB values.
+    eyes names the iris texture; brows is the colour of brows and lashes, sRGB 0..255.
+    dye: garment id -> new order of its texture's channels, which changes hues and leaves greys.
     """
 
     name: str
@@ -34,7 +35,7 @@ class Recipe:
     hair: str | None
     eyes: str = "brown_eye"
     brows: tuple[int, int, int] = (34, 25, 20)
-    tint: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+    dye: dict[str, tuple[int, int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,11 @@ class Wardrobe:
         self.licences = licences
         index = self.folder / "assets.json"
         if not index.is_file():
-            raise LikenessError("input.wardrobe", f"{self.folder} holds no assets.json, so it is no wardrobe folder.",
-                                "Pass the folder with body/, garments/, skins/ and assets.json with --data.")
+            raise LikenessError(
+                "input.wardrobe",
+                f"{self.folder} holds no assets.json, so it is no wardrobe folder.",
+                "Pass the folder with body/, garments/, skins/ and assets.json with --data.",
+            )
         self.assets = {entry["id"]: entry for entry in json.loads(index.read_text(encoding="utf-8"))}
 
     @cached_property
@@ -97,8 +101,15 @@ class Wardrobe:
         textures = entry["textures"]
         chosen = next((t for t in textures if texture is None or texture in t["color"]), textures[0])
         alpha = chosen["alpha"] and np.asarray(Image.open(self.folder / chosen["alpha"]).convert("L"))
-        return Item(item, entry["kind"], entry.get("category", entry["kind"]), entry["licence"],
-                    _read_arrays(self.folder / entry["file"]), self._color(chosen["color"]), alpha)
+        return Item(
+            item,
+            entry["kind"],
+            entry.get("category", entry["kind"]),
+            entry["licence"],
+            _read_arrays(self.folder / entry["file"]),
+            self._color(chosen["color"]),
+            alpha,
+        )
 
     def skin(self, item: str) -> NDArray[np.uint8]:
         """Skin texture (H, W, 3) u8 sRGB on the body's own UVs."""
@@ -119,9 +130,11 @@ class Wardrobe:
     def _entry(self, item: str) -> dict:
         if not self.allowed(item):
             known = item in self.assets
-            raise LikenessError("input.wardrobe_item",
-                                f"The item '{item}' is {'under a licence not allowed here' if known else 'unknown'}.",
-                                "Choose an item of assets.json whose licence is among those accepted.")
+            raise LikenessError(
+                "input.wardrobe_item",
+                f"The item '{item}' is {'under a licence not allowed here' if known else 'unknown'}.",
+                "Choose an item of assets.json whose licence is among those accepted.",
+            )
         return self.assets[item]
 
 
@@ -138,9 +151,17 @@ def fit_item(arrays: Arrays, body: Floats) -> Floats:
     return (bound + 0.1 * arrays["offset"] * scale).astype(np.float32)
 
 
-def macro_weights(gender: float = 0.5, age: float = 0.5, muscle: float = 0.5, weight: float = 0.5,
-                  height: float = 0.5, proportions: float = 0.5, african: float = 1 / 3, asian: float = 1 / 3,
-                  caucasian: float = 1 / 3) -> dict[str, float]:
+def macro_weights(
+    gender: float = 0.5,
+    age: float = 0.5,
+    muscle: float = 0.5,
+    weight: float = 0.5,
+    height: float = 0.5,
+    proportions: float = 0.5,
+    african: float = 1 / 3,
+    asian: float = 1 / 3,
+    caucasian: float = 1 / 3,
+) -> dict[str, float]:
     """MakeHuman's macro sliders 0..1 (gender 0 female..1 male; age 0.19 child..0.5 young..1 old) as target weights."""
     child = float(np.clip((0.5 - age) / 0.3125, 0, 1))
     old = max(0.0, (age - 0.5) * 2)
