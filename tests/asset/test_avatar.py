@@ -126,6 +126,16 @@ def test_the_back_wears_the_clothes_without_the_print(painted, avatar: Avatar) -
     assert not yellow.any()
 
 
+def test_the_back_of_the_head_is_hair(avatar: Avatar) -> None:
+    view = captured_view(avatar, 180.0)
+    image = render_mesh(TexturedMesh.of(avatar), view.vertices, view.camera, view.camera_from_world)
+    rows = np.nonzero(image[..., 3].any(1))[0]
+    head = image[rows[0] + 4 : rows[0] + (rows[-1] - rows[0]) // 16]
+    colours = head[head[..., 3] == 255][:, :3].astype(int)
+    # The painted hair is (60, 40, 28), the skin (222, 178, 150).
+    assert (colours[:, 0] < 140).mean() > 0.8
+
+
 def test_a_person_seen_from_behind_gets_no_hair_for_a_face(painted_scene: Callable) -> None:
     scene = painted_scene(768, 180.0)
     made = build(scene)
@@ -407,7 +417,7 @@ def test_z_up_clips_stand_upright(avatar: Avatar) -> None:
 
 
 def test_world_from_capture_stands_the_person_on_the_floor(painted, avatar: Avatar) -> None:
-    world = world_from_capture(painted.capture, painted.fit, painted.surface.vertices, avatar.rest_joints)
+    world = world_from_capture(painted.capture, painted.model, painted.fit, painted.surface.vertices)
     moved = painted.surface.vertices @ world[:3, :3].T + world[:3, 3]
     assert abs(moved[:, 1].min()) < 1e-5
     head = moved[avatar.skin_joints[:, 0] == list(avatar.joint_names).index("head")]

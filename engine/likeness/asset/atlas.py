@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-_CHUNK = 1 << 21
-PADDING_PX = 8
+from .rays import RayScene
+
+_CHUNK = 1 << 19
 
 
 @dataclass(frozen=True)
@@ -35,54 +36,22 @@ class Texels:
 
 
 def rasterize(corner_uvs: np.ndarray, size: int) -> Texels:
-    """corner_uvs (F, 3, 2), V up -> the texels whose centre lies in a face; where faces overlap, the last one wins."""
-    corner = np.stack([corner_uvs[..., 0] * size - 0.5, (1 - corner_uvs[..., 1]) * size - 0.5], -1).astype(np.float64)
-    low = np.clip(np.ceil(corner.min(1) - 1e-6), 0, size).astype(np.int64)
-    high = np.clip(np.floor(corner.max(1) + 1e-6) + 1, 0, size).astype(np.int64)
-    extent = np.maximum(high - low, 0)
-    count = extent[:, 0] * extent[:, 1]
-    owner = np.full(size * size, -1, np.int32)
-    share = np.zeros((size * size, 3), np.float32)
-    order = np.nonzero(count)[0]
-    splits = np.searchsorted(np.cumsum(count[order]), np.arange(_CHUNK, count.sum(), _CHUNK))
-    for batch in np.split(order, splits):
-        if len(batch):
-            _paint(batch, corner, low, extent, count, size, owner, share)
-    covered = np.nonzero(owner >= 0)[0]
-    return Texels(
-        size,
-        (covered // size).astype(np.int32),
-        (covered % size).astype(np.int32),
-        owner[covered],
-        share[covered],
-    )
-
-
-def _paint(
-    batch: np.ndarray,
-    corner: np.ndarray,
-    low: np.ndarray,
-    extent: np.ndarray,
-    count: np.ndarray,
-    size: int,
-    owner: np.ndarray,
-    share: np.ndarray,
-) -> None:
-    face = np.repeat(batch, count[batch])
-    step = np.arange(len(face)) - np.repeat(np.cumsum(count[batch]) - count[batch], count[batch])
-    x = low[face, 0] + step % extent[face, 0]
-    y = low[face, 1] + step // extent[face, 0]
-    origin = corner[face, 0]
-    first, second = corner[face, 1] - origin, corner[face, 2] - origin
-    px, py = x - origin[:, 0], y - origin[:, 1]
-    area = first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]
-    area = np.where(np.abs(area) < 1e-12, np.inf, area)
-    b = (px * second[:, 1] - py * second[:, 0]) / area
-    c = (py * first[:, 0] - px * first[:, 1]) / area
-    inside = (b >= -1e-6) & (c >= -1e-6) & (b + c <= 1 + 1e-6) & np.isfinite(area)
-    where = y[inside] * size + x[inside]
-    owner[where] = face[inside]
-    share[where] = np.stack([1 - b[inside] - c[inside], b[inside], c[inside]], 1)
+    """corner_uvs (F, 3, 2), V up -> the texels whose centre lies in a face; where faces overlap, either one."""
+    flat = np.zeros((len(corner_uvs) * 3, 3))
+    flat[:, 0] = corner_uvs[..., 0].ravel() * size - 0.5
+    flat[:, 1] = (1 - corner_uvs[..., 1].ravel()) * size - 0.5
+    # The atlas is a flat mesh and each texel one ray straight down: Embree beats any loop that NumPy could run.
+    scene = RayScene(flat, np.arange(len(flat)).reshape(-1, 3))
+    found: list[tuple[np.ndarray, ...]] = []
+    band = max(1, _CHUNK // size)
+    for top in range(0, size, band):
+        row, column = np.mgrid[top : min(top + band, size), 0:size].reshape(2, -1).astype(np.int32)
+        origins = np.stack([column, row, np.full(len(row), -1)], axis=1).astype(np.float32)
+        hits = scene.first_hits(origins, np.broadcast_to(np.float32([0, 0, 1]), origins.shape))
+        struck = np.nonzero(hits.face >= 0)[0]
+        found.append((row[struck], column[struck], hits.face[struck], hits.barycentric[struck]))
+    row, column, face, barycentric = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return Texels(size, row, column, face, barycentric)
 
 
 def pad(image: np.ndarray, covered: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from .geometry import vertex_normals
 from .limbs import REGIONS
 from .photo import Photo, read_photo
 
-_CHUNK = 1 << 19
+_CHUNK = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,9 @@ class _Painter:
     def _guess(self, points: np.ndarray, table: np.ndarray) -> np.ndarray:
         """Captured points (N, 3) and their rest position, regions, override colour, share and depth -> (N, 3)."""
         regions = table[:, 3 : 3 + len(REGIONS)]
-        colour, share, depth = table[:, -5:-2], table[:, -2:-1], table[:, -1:]
-        guess = self.photo.suggestion(points, regions)
-        guess += depth * (self.profiles.at(table[:, :3], regions) - guess)
+        colour, share, depth = table[:, -5:-2], table[:, -2:-1], table[:, -1]
+        guess = np.zeros((len(points), 3), np.float32)
+        near, far = np.nonzero(depth < 0.99)[0], np.nonzero(depth > 0.01)[0]
+        guess[near] = self.photo.suggestion(points[near], regions[near]) * (1 - depth[near, None])
+        guess[far] += self.profiles.at(table[far, :3], regions[far]) * depth[far, None]
         return guess + share * (colour - guess)

@@ -35,6 +35,8 @@ from .unpose import unpose
 TEXTURE_PX = {"preview": 2048, "standard": 2048, "best": 4096}
 _GLB_CLIP = "walk_02_01"
 _GLB_SECONDS = 4.0
+_STANDING_SHARE = 0.95
+_MOST_TILT = np.deg2rad(25.0)
 
 
 @dataclass
@@ -98,7 +100,7 @@ def build_avatar(
         part_names=tuple(model.part_names),
         textures={"albedo.png": encode_png(baked.image)},
         capture=fit,
-        world_from_capture=world_from_capture(capture, fit, surface.vertices, skinned.rest_joints),
+        world_from_capture=world_from_capture(capture, model, fit, surface.vertices),
         quality={**skinned.figures, **baked.figures, "confidence": dict(fit.confidence), **fit.residuals},
         licences=_licences(model),
         extra={"capture_surface.ply": surface_ply(surface, baked)},
@@ -155,10 +157,9 @@ def rest_body(skinned: Skinned, surface: CapturedSurface, model: BodyModel, fit:
     )
 
 
-def world_from_capture(capture: Capture, fit: Fit, vertices: np.ndarray, rest_joints: np.ndarray) -> np.ndarray:
+def world_from_capture(capture: Capture, model: BodyModel, fit: Fit, vertices: np.ndarray) -> np.ndarray:
     """(4, 4): the capture's camera space put upright, the lowest point at y = 0 under the pelvis, the camera on +Z."""
-    up = np.asarray(capture.up, np.float64)
-    up = up / np.linalg.norm(up)
+    up = upwards(capture, model, fit)
     back = np.array([0.0, 0.0, -1.0])
     back = back - (back @ up) * up
     if np.linalg.norm(back) < 1e-6:
@@ -166,10 +167,30 @@ def world_from_capture(capture: Capture, fit: Fit, vertices: np.ndarray, rest_jo
     back /= np.linalg.norm(back)
     out = np.eye(4)
     out[:3, :3] = np.stack([np.cross(up, back), up, back])
-    pelvis = out[:3, :3] @ (rest_joints[0] + np.asarray(fit.translation, np.float64))
+    pelvis = out[:3, :3] @ (model.rest(fit.betas)[1][0] + np.asarray(fit.translation, np.float64))
     floor = (vertices.astype(np.float64) @ up).min()
     out[:3, 3] = (-pelvis[0], -floor, -pelvis[2])
     return out
+
+
+def upwards(capture: Capture, model: BodyModel, fit: Fit) -> np.ndarray:
+    """(3,) float64 unit vector in camera space away from the floor.
+
+    A capture that measured it knows best. Else the camera may have been tilted: somebody who stands on straight legs
+    has the head above the ankles, and that line is believed where it is near the picture's vertical.
+    """
+    up = np.asarray(capture.up, np.float64)
+    up = up / np.linalg.norm(up)
+    if not np.array_equal(up, (0.0, -1.0, 0.0)):
+        return up
+    joints = dict(zip(model.joint_names, model.posed(fit.betas, fit.pose, fit.translation)[1], strict=True))
+    ankles = 0.5 * (joints["left_ankle"] + joints["right_ankle"]).astype(np.float64)
+    standing = joints["head"] - ankles
+    tall = float(np.linalg.norm(standing))
+    rest = dict(zip(model.joint_names, model.rest(fit.betas)[1], strict=True))
+    full = float(np.linalg.norm(rest["head"] - 0.5 * (rest["left_ankle"] + rest["right_ankle"])))
+    straight = tall > _STANDING_SHARE * full and standing @ up > np.cos(_MOST_TILT) * tall
+    return standing / tall if straight else up
 
 
 def surface_ply(surface: CapturedSurface, baked: Baked) -> bytes:

@@ -20,6 +20,7 @@ from .limbs import MIRRORED, REGIONS
 from .photo import Photo, ramp
 
 _FADE_M = 0.035
+_HEAD_FADE_M = 0.012
 _BAND_M = 0.015
 _CALM_BANDS = 7
 _SEEN = 0.5
@@ -97,26 +98,31 @@ def read_profiles(photo: Photo, body: RestBody) -> Profiles:
 
 
 def _completed(colours: np.ndarray, average: np.ndarray) -> np.ndarray:
-    """Bands without a colour take their neighbours'; regions without one their mirror image's, or the average."""
+    """A band without a colour takes that of the mirror image, of what else is at its height, or of its neighbours."""
     out = colours.copy()
     for index, other in enumerate(MIRRORED):
-        known = ~np.isnan(colours[index, :, 0])
-        source = colours[index] if known.sum() >= 3 else colours[other]
-        known = ~np.isnan(source[:, 0])
+        alike = [i for i, name in enumerate(REGIONS) if _outwards(name) == _outwards(REGIONS[index])]
+        for source in (other, *alike):
+            gap = np.isnan(out[index, :, 0])
+            out[index, gap] = colours[source, gap]
+        known = ~np.isnan(out[index, :, 0])
         if not known.any():
             out[index] = average
             continue
         for channel in range(3):
-            out[index, :, channel] = np.interp(np.arange(len(known)), np.nonzero(known)[0], source[known, channel])
+            out[index, :, channel] = np.interp(np.arange(len(known)), np.nonzero(known)[0], out[index, known, channel])
     # Creases and shadows come and go within a hand's width; the ends of sleeves and trousers stay where they are.
     calm = ndimage.median_filter(out, (1, _CALM_BANDS, 1), mode="nearest")
-    return ndimage.gaussian_filter1d(calm, 0.7, axis=1, mode="nearest")
+    return ndimage.gaussian_filter1d(calm, 0.4, axis=1, mode="nearest")
 
 
 def _along(positions: np.ndarray, region: int) -> np.ndarray:
     """(N,) metres: where along its region a rest position lies."""
-    outwards = "arm" in REGIONS[region] or "hand" in REGIONS[region]
-    return np.abs(positions[:, 0]) if outwards else positions[:, 1]
+    return np.abs(positions[:, 0]) if _outwards(REGIONS[region]) else positions[:, 1]
+
+
+def _outwards(region: str) -> bool:
+    return "arm" in region or "hand" in region
 
 
 @dataclass(frozen=True)
@@ -138,29 +144,50 @@ def read_overrides(photo: Photo, captured: np.ndarray, visible: np.ndarray, body
     seen = visible > _SEEN
     _head(photo, seen, body, colour, share)
     _mirrored_head(photo, captured, seen, body, colour, share)
-    faded = _faded(np.stack([share, np.ones(len(share))], 1), seen, body)
-    return Overrides(colour.astype(np.float32), faded[:, 0], faded[:, 1])
+    depth = _faded(np.ones(len(share)), seen, body, _FADE_M)
+    return Overrides(colour.astype(np.float32), _faded(share, seen, body, _HEAD_FADE_M), depth)
 
 
 def _head(photo: Photo, seen: np.ndarray, body: RestBody, colour: np.ndarray, share: np.ndarray) -> None:
-    """Hair behind and above, and a face of skin where the person looks away: medians of what is seen of both."""
+    """Hair behind and above, and a face of skin where the person looks away."""
     inside = body.skull > 0.5
     if not inside.any():
         return
     points = body.positions
     height = (points[:, 1] - body.chin[1]) / max(body.crown[1] - body.chin[1], 1e-6)
     middle = 0.5 * (points[inside, 2].min() + points[inside, 2].max()) - 0.01
-    behind = ramp(middle - points[:, 2], -0.01, 0.03)
+    # The hairline runs behind the ears, then forwards over them to the temples.
+    hairline = middle + 0.07 * ramp(height, 0.45, 0.65)
+    behind = ramp(hairline - points[:, 2], -0.01, 0.03)
     scalp = np.maximum(behind * ramp(height, 0.15, 0.4), ramp(height, 0.78, 0.9)) * body.skull
-    hair = _pixel_median(photo, body, scalp * ramp(height, 0.3, 0.5))
+    forehead = (points[:, 2] > middle + 0.05) & (height < 0.85)
+    hair = _rim_median(photo, body, np.where(forehead, 0, ramp(height, 0.45, 0.6)) * body.skull)
     if hair is not None:
-        colour[scalp > 0] = hair
+        colour[body.skull > 0] = hair
         share[:] = np.maximum(share, scalp)
     face = (1 - behind) * ramp(height, 0.0, 0.1) * (1 - ramp(height, 0.7, 0.85)) * body.skull
     skin = _pixel_median(photo, body, body.hands)
     if skin is not None and (seen & (face > 0.5)).sum() < 0.1 * (face > 0.5).sum():
         colour[face > 0.01] = skin
         share[:] = np.maximum(share, face)
+
+
+def _rim_median(photo: Photo, body: RestBody, weight: np.ndarray) -> np.ndarray | None:
+    """(3,) median colour along the person's outline where the nearest vertices weigh (V,) high: the hair's rim.
+
+    The middle of a head seen from the front is forehead even high up; its outline is hair, if there is any.
+    """
+    mask = photo.mask
+    inner = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    # Hair stands out from the mesh of the head: what lies outside takes the nearest point of the mesh.
+    away, nearest = ndimage.distance_transform_edt(photo.face < 0, return_indices=True)
+    metres = photo.camera.fx / photo.distance
+    rows, columns = np.nonzero((inner > photo.rim) & (inner < photo.rim + 0.02 * metres) & (away < 0.06 * metres))
+    place = nearest[:, rows, columns]
+    strong = body.at_pixels(photo, weight[:, None], place[0], place[1])[:, 0] > 0.5
+    if strong.sum() < _MANY:
+        return None
+    return np.median(photo.color[rows[strong], columns[strong]], axis=0).astype(np.float32)
 
 
 def _pixel_median(photo: Photo, body: RestBody, weight: np.ndarray) -> np.ndarray | None:
@@ -187,15 +214,14 @@ def _mirrored_head(
     share[rows[found]] = 1.0
 
 
-def _faded(values: np.ndarray, seen: np.ndarray, body: RestBody) -> np.ndarray:
-    """Screened smoothing of (V, C) values with 0 held at seen vertices -> f32."""
+def _faded(values: np.ndarray, seen: np.ndarray, body: RestBody, length: float) -> np.ndarray:
+    """Screened smoothing over `length` metres of values (V,) with 0 held at seen vertices -> (V,) f32 in 0..1."""
     edge = edges(body.faces)
-    length = np.linalg.norm(body.positions[edge[:, 0]] - body.positions[edge[:, 1]], axis=1)
-    laplacian = uniform_laplacian(edge, len(values), (_FADE_M / np.maximum(length, 1e-3)) ** 2)
+    spacing = np.linalg.norm(body.positions[edge[:, 0]] - body.positions[edge[:, 1]], axis=1)
+    laplacian = uniform_laplacian(edge, len(values), (length / np.maximum(spacing, 1e-3)) ** 2)
     free = np.nonzero(~seen)[0]
-    out = np.zeros(values.shape, np.float32)
+    out = np.zeros(len(values), np.float32)
     if len(free):
         system = (laplacian[free][:, free] + sp.identity(len(free))).tocsc()
-        solved = spl.spsolve(system, values[free])
-        out[free] = np.clip(solved.reshape(len(free), -1), 0, 1)
+        out[free] = np.clip(spl.spsolve(system, values[free]), 0, 1)
     return out

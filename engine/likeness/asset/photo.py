@@ -18,19 +18,26 @@ _JUMP_M = 0.03
 _DISAGREE_M = 0.06
 _LAYER_HEIGHT_PX = 400
 _MEDIAN_SHARE = 0.03
-_FACING_LOW, _FACING_HIGH = 0.12, 0.38
+_FACING_LOW, _FACING_HIGH = 0.10, 0.32
+_SKIN_DEEP_M = 0.012
 
 
 @dataclass(frozen=True)
 class Photo:
     """The capture's picture as the baker uses it.
 
-    color (H, W, 3) u8. trust (H, W) f32 0..1: the pixel shows the person's surface where the mesh says so, and not the
-    background or another limb. layers (R, h, w, 3) f32: per region (limbs.REGIONS) the picture without small detail,
-    carried on beyond the region's outline. face (H, W) i32 and barycentric (H, W, 3): the mesh's point in each pixel.
+    color (H, W, 3) u8, mask (H, W) bool; within `rim` pixels of the mask's outline nothing is believed.
+    distance: metres to the person.
+    trust (H, W) f32 0..1: the pixel shows the person's surface where the mesh says so, and no background or other limb.
+    layers (R, h, w, 3) f32: per region (limbs.REGIONS) the picture without small detail, carried on beyond the
+    region's outline; layer_camera is theirs.
+    face (H, W) i32 and barycentric (H, W, 3): the mesh's point in each pixel.
     """
 
     color: np.ndarray
+    mask: np.ndarray
+    rim: float
+    distance: float
     trust: np.ndarray
     layers: np.ndarray
     layer_camera: Camera
@@ -50,8 +57,9 @@ class Photo:
         inside = ((pixels >= 0) & (pixels <= last)).all(1)
         rows = np.nonzero(inside & (out > 0) & (points[:, 2] > 1e-3))[0]
         trust = bilinear(self.trust[..., None], pixels[rows])[:, 0]
-        start = points[rows] + normals[rows] * 0.003
-        hidden = self.scene.blocked(start, toward[rows], distance[rows] * 0.98)
+        # Lids draped over eyeballs and folds of a millimetre hide nothing: only what lies well before a point does.
+        start = points[rows] + normals[rows] * 0.003 + toward[rows] * _SKIN_DEEP_M
+        hidden = self.scene.blocked(start, toward[rows], distance[rows] * 0.98 - _SKIN_DEEP_M)
         kept = np.zeros(len(points), np.float32)
         kept[rows] = out[rows] * trust * ~hidden
         return kept
@@ -80,19 +88,37 @@ def read_photo(capture: Capture, vertices: np.ndarray, faces: np.ndarray, region
     face, hits = scene.view(capture.camera)
     covered = face >= 0
     depth = np.where(covered, hits.distance.reshape(face.shape), 0).astype(np.float32)
-    trust = _trust(capture, covered, depth)
+    rim = _rim(capture.mask)
+    trust = _trust(capture, covered, depth, rim)
     face_region = regions[faces].sum(1).argmax(1)
     region = np.where(covered, face_region[np.maximum(face, 0)], -1)
     layers, layer_camera = _layers(capture, trust, region)
     barycentric = hits.barycentric.reshape(*face.shape, 3)
-    return Photo(capture.color, trust, layers, layer_camera, face, barycentric, scene, capture.camera)
+    distance = float(np.median(vertices[:, 2]))
+    return Photo(
+        color=capture.color,
+        mask=capture.mask,
+        rim=rim,
+        distance=distance,
+        trust=trust,
+        layers=layers,
+        layer_camera=layer_camera,
+        face=face,
+        barycentric=barycentric,
+        scene=scene,
+        camera=capture.camera,
+    )
 
 
-def _trust(capture: Capture, covered: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """(H, W) f32: 0 near the outlines of the mask and of limbs before other limbs, 1 inside."""
-    rows = np.nonzero(capture.mask.any(1))[0]
+def _rim(mask: np.ndarray) -> float:
+    """Pixels at the outline that may be mixed with the background, or beside an imprecise mask."""
+    rows = np.nonzero(mask.any(1))[0]
     height = rows[-1] - rows[0] + 1 if len(rows) else 1
-    rim = float(np.clip(0.003 * height, 1.0, 6.0))
+    return float(np.clip(0.0025 * height, 1.0, 5.0))
+
+
+def _trust(capture: Capture, covered: np.ndarray, depth: np.ndarray, rim: float) -> np.ndarray:
+    """(H, W) f32: 0 near the outlines of the mask and of limbs before other limbs, 1 inside."""
     solid = capture.mask & ~_jumps(depth, covered)
     if capture.depth is not None:
         measured = capture.depth > 0
@@ -100,7 +126,7 @@ def _trust(capture: Capture, covered: np.ndarray, depth: np.ndarray) -> np.ndarr
         solid &= ~(measured & covered & (np.abs(capture.depth - depth) > _DISAGREE_M))
     # The picture's border counts as outline: beyond it nothing is known.
     inner = ndimage.distance_transform_edt(np.pad(solid, 1))[1:-1, 1:-1]
-    return ramp(inner, rim, 2 * rim + 0.5)
+    return ramp(inner, rim, 1.6 * rim + 0.5)
 
 
 def _jumps(depth: np.ndarray, valid: np.ndarray) -> np.ndarray:
