@@ -14,7 +14,8 @@ from .engine_setup import EngineSetup, SetupPlan
 from .operator_base import LikenessOperator
 from .package import INSTALLED_FOLDER
 from .preferences import absolute, engine_log, engine_python, preferences, require_engine, settings
-from .session import avatar_name, free_output
+from .session import avatar_name, capture_of, free_output
+from .wrapping import paragraph
 
 #: A script that waits gives up after this time; the panel has its own, shorter limits.
 _WAIT_S = 3600.0
@@ -83,7 +84,7 @@ class LIKENESS_OT_choose(LikenessOperator, bpy.types.Operator):
     directory: StringProperty(subtype="DIR_PATH", options={"SKIP_SAVE", "HIDDEN"})
     filter_image: BoolProperty(default=True, options={"HIDDEN"})
     filter_folder: BoolProperty(default=True, options={"HIDDEN"})
-    filter_glob: StringProperty(default="*.png;*.jpg;*.jpeg;*.heic;*.webp;*.npz;*.r3d", options={"HIDDEN"})
+    filter_glob: StringProperty(default="*.png;*.jpg;*.jpeg;*.heic;*.webp;*.npz;*.r3d;*.json", options={"HIDDEN"})
     wait: BoolProperty(
         name="Wait", description="For scripts: return when the input was looked at", options={"SKIP_SAVE", "HIDDEN"}
     )
@@ -94,6 +95,10 @@ class LIKENESS_OT_choose(LikenessOperator, bpy.types.Operator):
             return self.execute(context)
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Beside the file browser."""
+        paragraph(self.layout, context, "Pick a photo or a capture file, or open the folder of a capture and accept.")
 
     def run(self, context: bpy.types.Context) -> None:
         """Take the file, or the folder when no file in it was picked."""
@@ -106,7 +111,7 @@ class LIKENESS_OT_choose(LikenessOperator, bpy.types.Operator):
             )
         if runtime.session.job is not None:
             raise LikenessError("engine.busy", "An avatar is being made.", "Wait until it is done, or cancel it.")
-        runtime.session.source = path
+        runtime.session.source = capture_of(path)
         _inspect_again()
         if self.wait:
             runtime.wait(_WAIT_S)

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The tab "Likeness" in the 3D view's sidebar. Drawing reads state and changes nothing."""
 
+from pathlib import Path
+
 import bpy
 
 from . import runtime
 from .importer import find_avatar
 from .panel_avatar import draw_avatar
 from .panel_input import draw_chosen, draw_ready
+from .pictures import icon, thumbnails
 from .preferences import engine_python, preferences
 from .wrapping import paragraph
 
@@ -35,7 +38,7 @@ class LIKENESS_PT_main(bpy.types.Panel):
             draw_ready(layout, context)
         if session.notice and session.failure is None:
             row = layout.row()
-            paragraph(row, context, session.notice, icon="INFO")
+            paragraph(row, context, session.notice, icon="INFO", reserve_pt=26)
             row.operator("likeness.dismiss", text="", icon="X", emboss=False)
         rig = find_avatar(context)
         if rig is not None and session.job is None:
@@ -84,7 +87,7 @@ def draw_running(layout: bpy.types.UILayout, context: bpy.types.Context) -> None
         number = job.stages.index(job.stage) + 1 if job.stage in job.stages else 0
         title = job.stage.capitalize() or "Starting"
         detail = " · ".join(filter(None, (f"{number} of {len(job.stages)}" if number else "", job.message)))
-        draw_picture(layout, job.preview)
+        draw_picture(layout, job.preview or first_thumbnail())
     layout.progress(factor=fraction, text=f"{title}  {fraction * 100:.0f} %" + (f"  {left}" if left else ""))
     if detail:
         paragraph(layout, context, detail)
@@ -95,15 +98,17 @@ def draw_running(layout: bpy.types.UILayout, context: bpy.types.Context) -> None
     paragraph(layout, context, "You can go on working.")
 
 
-def draw_picture(layout: bpy.types.UILayout, path: object, scale: float = 7.0) -> None:
+def first_thumbnail() -> Path | None:
+    """The person cut out of the input, until the job has a picture of its own."""
+    found = dict(thumbnails(runtime.session.facts))
+    return found.get("cutout", found.get("color"))
+
+
+def draw_picture(layout: bpy.types.UILayout, path: Path | None) -> None:
     """A picture of the width of the panel, when it is loaded."""
-    from pathlib import Path
-
-    from .pictures import icon
-
-    number = icon(path) if isinstance(path, Path) else 0
+    number = icon(path)
     if number:
-        layout.template_icon(icon_value=number, scale=scale)
+        layout.template_icon(icon_value=number, scale=7.0)
 
 
 def remaining_text(seconds: float | None) -> str:
@@ -118,9 +123,9 @@ def draw_failure(layout: bpy.types.UILayout, context: bpy.types.Context) -> None
     failure = runtime.session.failure
     assert failure is not None
     box = layout.box()
-    paragraph(box, context, failure.message, icon="ERROR")
+    paragraph(box, context, failure.message, icon="ERROR", reserve_pt=8)
     if failure.hint:
-        paragraph(box, context, failure.hint, icon="BLANK1")
+        paragraph(box, context, failure.hint, icon="BLANK1", reserve_pt=8)
     row = layout.row()
     row.scale_y = 1.4
     if failure.code in ("engine.missing", "engine.protocol", "engine.start", "engine.garbage", "environment.package"):

@@ -19,7 +19,7 @@ def draw_avatar(layout: bpy.types.UILayout, context: bpy.types.Context, rig: bpy
     row.operator("likeness.frame_avatar", text="Frame It")
     sentence = confidence_text(dict(rig.get(CONFIDENCE_KEY, {})))
     if sentence:
-        paragraph(box, context, sentence)
+        paragraph(box, context, sentence, reserve_pt=8)
     window = context.window_manager
     column = box.column(align=True)
     row = column.row(align=True)

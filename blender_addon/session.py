@@ -132,7 +132,10 @@ class Session:
         self._leaving = [old for old in self._leaving if not old.gone]
         if self.client is None:
             return
+        heard = self.client.last_word
         self.client.tick(budget_s)
+        if self.client.last_word != heard:
+            self.version += 1
         now, job = time.monotonic(), self.job
         if job is None or not self.client.alive:
             return
@@ -151,7 +154,6 @@ class Session:
         job = self.job
         if job is None or not job.id or params.get("job") != job.id:
             return
-        self.version += 1
         if method == "progress":
             _update(job, params)
         elif method == "done":
@@ -170,7 +172,7 @@ class Session:
         cancelled = error.code == CANCELLED or (self.job is not None and self.job.cancelling_since is not None)
         self.job = None
         if cancelled:
-            self.notice = "Cancelled. What was finished is kept: Create Avatar goes on from there."
+            self.notice = "Cancelled. Finished stages are kept for the next try."
             self.version += 1
         else:
             self.fail(error, self.retry)
@@ -238,6 +240,16 @@ def free_output(folder: Path, name: str) -> Path:
 
 #: File names that say what a picture is, not who is in it.
 _NAMELESS = {"color", "colour", "rgb", "image", "photo", "depth", "capture"}
+
+
+def capture_of(path: Path) -> Path:
+    """The folder, where the artist has clicked on a file inside a capture's folder instead of the folder."""
+    if path.is_file() and path.stem.lower() in _NAMELESS | {"intrinsics", "meta", "mask"}:
+        folder = path.parent
+        has_depth = any(folder.glob("depth.*"))
+        if has_depth and any((folder / name).is_file() for name in ("intrinsics.json", "meta.json")):
+            return folder
+    return path
 
 
 def avatar_name(source: Path) -> str:

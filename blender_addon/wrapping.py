@@ -7,7 +7,7 @@ import blf
 import bpy
 
 #: Margins, panel borders and the scroll bar, in points before the interface's scale.
-_MARGIN_PT = 46
+_MARGIN_PT = 48
 _FONT_PT = 11
 
 
@@ -34,11 +34,16 @@ def wrap(text: str, width: float, measure: Callable[[str], float]) -> list[str]:
     return [*lines, line] if line else lines
 
 
-def paragraph(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: str = "NONE") -> None:
-    """Draw a text in as many labels as the region's width needs; the icon stands before the first."""
+def paragraph(
+    layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: str = "NONE", reserve_pt: int = 0
+) -> None:
+    """Draw a text in as many labels as the region's width needs; the icon stands before the first.
+
+    reserve_pt: width that something beside the text takes, in points before the interface's scale.
+    """
     scale = context.preferences.system.ui_scale
     region = context.region
-    width = (region.width if region else 260) - (_MARGIN_PT + (20 if icon != "NONE" else 0)) * scale
+    width = (region.width if region else 260) - (_MARGIN_PT + reserve_pt + (34 if icon != "NONE" else 0)) * scale
     blf.size(0, _FONT_PT * scale)
     lines = wrap(text, max(width, 80), lambda line: float(blf.dimensions(0, line)[0]))
     column = layout.column(align=True)

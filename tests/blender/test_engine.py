@@ -72,6 +72,20 @@ def test_choose_create_and_the_avatar_is_there(engine, addon, tmp_path):
     assert (tmp_path / "out" / "anna-002.avatar").is_dir() and bpy.context.object.name == "Box.001"
 
 
+def test_what_arrives_is_drawn(engine, addon):
+    """The pump redraws when the count of changes has changed: answers and progress must count."""
+    session = engine("cancellable")
+    bpy.ops.likeness.choose(filepath=str(engine.capture))
+    before = session.version
+    pump(addon, lambda: session.facts is not None)
+    assert session.version > before
+    bpy.ops.likeness.create_avatar()
+    pump(addon, lambda: session.job.fraction > 0)
+    before = session.version
+    pump(addon, lambda: session.job.fraction > 0.3)
+    assert session.version > before
+
+
 def test_settings_reach_the_engine(engine, addon, scene, tmp_path):
     session = engine("good")
     scene.likeness.unit, scene.likeness.person, scene.likeness.mask = "mm", 2, str(tmp_path / "mask.png")
@@ -184,6 +198,16 @@ def test_missing_engine_and_missing_file_are_told(engine, addon, tmp_path):
     with pytest.raises(RuntimeError, match="no such file"):
         bpy.ops.likeness.choose(filepath=str(tmp_path / "missing.png"))
     assert session.job is None
+
+
+def test_file_inside_a_capture_means_the_capture(engine, addon):
+    session = engine("good")
+    for name in ("color.png", "depth.png", "intrinsics.json", "anna.png"):
+        (engine.capture / name).write_text("x")
+    bpy.ops.likeness.choose(filepath=str(engine.capture / "color.png"), wait=True)
+    assert session.source == engine.capture
+    bpy.ops.likeness.choose(filepath=str(engine.capture / "anna.png"), wait=True)
+    assert session.source == engine.capture / "anna.png"
 
 
 def test_closing_leaves_no_orphan(engine, addon):
