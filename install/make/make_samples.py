@@ -90,7 +90,7 @@ def main() -> None:
     wardrobe = Wardrobe(options.data, frozenset([CC0]))
     person, view = capture_scene(wardrobe)
     capture = render_rgbd(person, view, samples=options.samples, seed=SEED)
-    write_capture(options.out / "capture", capture, jpeg_quality=92)
+    write_capture(options.out / "capture", capture, jpeg_quality=92, outline=True)
     write_photo(options.out / "photo.jpg", *photo_scene(wardrobe), options.samples)
     items = {item: wardrobe.assets[item]["licence"] for r in (CAPTURED, PHOTOGRAPHED) for item in recipe_items(r)}
     record = {

@@ -79,8 +79,10 @@ def camera_pose(person: SyntheticPerson, view: View) -> NDArray[np.float32]:
     return pose
 
 
-def write_capture(folder: Path, capture: SyntheticCapture, *, jpeg_quality: int | None = None) -> None:
-    """Write color.png (or color.jpg), depth.png in whole millimetres and intrinsics.json."""
+def write_capture(
+    folder: Path, capture: SyntheticCapture, *, jpeg_quality: int | None = None, outline: bool = False
+) -> None:
+    """Write color.png (or color.jpg), depth.png in whole millimetres, intrinsics.json and, with `outline`, mask.png."""
     folder.mkdir(parents=True, exist_ok=True)
     image = Image.fromarray(capture.color)
     if jpeg_quality is None:
@@ -89,6 +91,8 @@ def write_capture(folder: Path, capture: SyntheticCapture, *, jpeg_quality: int 
         image.save(folder / "color.jpg", quality=jpeg_quality, subsampling=0, optimize=True)
     millimetres = np.round(capture.depth / DEPTH_SCALE_M).astype(np.uint16)
     Image.fromarray(millimetres).save(folder / "depth.png", optimize=True)
+    if outline:
+        Image.fromarray(capture.mask.astype(np.uint8) * 255).convert("1").save(folder / "mask.png", optimize=True)
     record = {**capture.view.camera.to_dict(), "depth_scale": DEPTH_SCALE_M}
     (folder / "intrinsics.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
