@@ -27,7 +27,7 @@ COMPONENTS = 20
 SAMPLES, HELD_OUT = 600, 100
 JOINT_SHARE = 0.3
 SEED = 20261121
-#: Local shape changes and how far they vary (standard deviation of Anny's slider, -1..1); both sides get the same value.
+#: Local shape changes and how far they vary (standard deviation of Anny's slider, -1..1), both sides alike.
 #: Set so that the bones' share of the stature varies about as anthropometric surveys say (a thigh by 3 %, not by 10 %).
 LOCAL = {
     "upperarm-fat": 0.25,
@@ -113,10 +113,10 @@ def sample_people(rng: np.random.Generator, labels: list[str], count: int) -> tu
     woman = rng.random(count) < 0.5
     race = rng.dirichlet([0.7, 0.7, 0.7], count)
     phenotypes = {
-        "gender": np.where(woman, around(1, 9), around(9, 1)),
+        "gender": np.where(woman, around(12, 1), around(1, 12)),  # Anny: 0 is male, 1 is female
         "age": 0.62 + 0.38 * around(1.2, 1.6),
         "muscle": around(2, 2),
-        "weight": around(1.6, 1.2),
+        "weight": around(1.9, 1.1),
         "height": np.full(count, 0.5),
         "stature_m": np.where(woman, rng.normal(1.63, 0.075, count), rng.normal(1.76, 0.08, count)),
         "proportions": around(2, 2),
