@@ -200,6 +200,37 @@ def test_a_noisy_slanted_surface_loses_nothing(seed, noise_m):
     assert (drop_flying(depth, 360.0) > 0).mean() > 0.99
 
 
+def test_colour_beside_depth_is_moved_onto_it(figure, tmp_path, fake_finder, nobody):
+    """Colour three pixels right of and two above depth, before a striped wall; depth must not move."""
+    stripes = np.where(np.arange(240)[None, :, None] // 8 % 2, [200, 60, 60], [60, 200, 60]).astype(np.uint8)
+    painted = np.where(figure.mask[..., None], figure.color, stripes)
+    moved, seen = (np.roll(a, (-2, 3), (0, 1)) for a in (painted, figure.mask))
+    figure.color = moved
+    folder = figure.write(tmp_path / "a")
+    capture = read_capture(folder, finder=fake_finder(seen).finder())
+    inside = ndimage.binary_erosion(capture.mask)
+    assert np.array_equal(capture.color[inside], painted[inside])
+    assert any("beside depth" in w for w in capture.warnings)
+    plain = read_capture(folder, finder=nobody)
+    assert np.array_equal(plain.color, moved) and np.array_equal(plain.depth, capture.depth)
+
+
+def test_colour_that_fits_stays(figure, tmp_path, fake_finder):
+    stripes = np.where(np.arange(240)[None, :, None] // 8 % 2, [200, 60, 60], [60, 200, 60]).astype(np.uint8)
+    figure.color = np.where(figure.mask[..., None], figure.color, stripes)
+    wavering = ndimage.binary_dilation(figure.mask)
+    capture = read_capture(figure.write(tmp_path / "a"), finder=fake_finder(wavering).finder())
+    assert np.array_equal(capture.color, figure.color)
+
+
+def test_specks_of_a_segmenter_are_dropped(figure, tmp_path, fake_finder):
+    speckled = figure.mask.copy()
+    speckled[5:8, 5:8] = True
+    figure.depth = room(figure)
+    capture = read_capture(figure.write(tmp_path / "a"), finder=fake_finder(speckled).finder())
+    assert not capture.mask[:10].any() and overlap(capture.mask, figure.mask) > 0.99
+
+
 # Registration: a depth camera beside the colour camera.
 
 COLOR_FROM_DEPTH = np.array([[1, 0, 0, -0.05], [0, 1, 0, 0.002], [0, 0, 1, 0.001], [0, 0, 0, 1.0]])

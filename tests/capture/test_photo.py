@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 import pytest
-from likeness.capture import inspect, read_photo
+from likeness.capture import images, inspect, read_photo
 from likeness.capture.files import Blob, kind_of
 from likeness.capture.images import decode_picture
 from likeness.core.errors import LikenessError
@@ -154,14 +154,15 @@ def test_the_focal_length_given_wins(figure, tmp_path, fake_finder):
         assert caught.value.code == "photo.focal" and caught.value.exit_code == 3
 
 
-def test_large_photos_are_shrunk_with_their_focal_length(figure, tmp_path):
-    large = np.kron(figure.color, np.ones((14, 14, 1), np.uint8))
-    alpha = np.kron(np.where(figure.mask, 255, 0).astype(np.uint8), np.ones((14, 14), np.uint8))
-    Image.fromarray(np.dstack([large, alpha])).save(tmp_path / "large.png", compress_level=1)
-    capture = read_photo(tmp_path / "large.png", focal_px=4200.0)
-    assert capture.color.shape == (4096, 3072, 3)
-    assert capture.camera.fx == pytest.approx(4200 * 3072 / 3360)
-    assert any("3360 x 4480" in w for w in capture.warnings)
+def test_large_photos_are_shrunk_with_their_focal_length(figure, tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "MAX_WORK_SIDE_PX", 800)
+    large = np.kron(figure.color, np.ones((4, 4, 1), np.uint8))
+    alpha = np.kron(np.where(figure.mask, 255, 0).astype(np.uint8), np.ones((4, 4), np.uint8))
+    Image.fromarray(np.dstack([large, alpha])).save(tmp_path / "large.png")
+    capture = read_photo(tmp_path / "large.png", focal_px=1200.0)
+    assert capture.color.shape == (800, 600, 3)
+    assert capture.camera.fx == pytest.approx(1200 * 600 / 960)
+    assert any("960 x 1280" in w for w in capture.warnings)
 
 
 def test_masks_and_people_of_photos(figure, tmp_path, fake_finder, nobody):

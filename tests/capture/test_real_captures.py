@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 from likeness.capture import inspect, read_capture, read_photo
+from likeness.capture.people import PeopleFinder
 from likeness.capture.rgbd import read_reading
 from PIL import Image
 
@@ -73,6 +74,14 @@ def test_interpolated_rims_are_gone(shared, number, nobody):
     solid = np.asarray(Image.fromarray((np.abs(raw - middle) < 0.75).astype(np.uint8) * 255).resize((256, 256))) == 255
     assert (kept & solid).sum() > 0.93 * solid.sum()
     assert not capture.camera_known and any("not known" in w for w in capture.warnings)
+
+
+def test_colour_beside_depth_is_found(shared):
+    """sfu: colour sits one to two of 224 depth pixels beside depth, so wall colour shows on one rim (meta.json)."""
+    capture = read_capture(folder(shared, "sfu_deephuman/0001"))
+    beside = read_capture(folder(shared, "sfu_deephuman/0001"), finder=PeopleFinder(lambda color: [], lambda c, p: c))
+    assert np.array_equal(capture.depth, beside.depth) and not np.array_equal(capture.color, beside.color)
+    assert any("2 pixels beside depth" in w or "3 pixels beside depth" in w for w in capture.warnings)
 
 
 def test_registration_agrees_with_the_colour_mask(shared, nobody):

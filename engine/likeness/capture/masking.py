@@ -11,7 +11,17 @@ from likeness.core.errors import LikenessError
 
 from .files import Blob
 from .grids import Grid
-from .masks import alpha_mask, binary, bodies, decode_mask, fit_mask, hides_something, is_cut_out, smooth_resize
+from .masks import (
+    alpha_mask,
+    binary,
+    bodies,
+    decode_mask,
+    fit_mask,
+    hides_something,
+    is_cut_out,
+    smooth_resize,
+    without_specks,
+)
 from .people import Crowd, check_index
 from .sources import Sources
 
@@ -70,9 +80,9 @@ def choice_of_bodies(mask: np.ndarray, source: str, person: int, name: str, note
 def segmented(crowd: Crowd, person: int, name: str) -> Choice:
     """The person asked for as the segmenter sees them. Raises `capture.no_person`, `capture.person`."""
     soft = crowd.silhouette(person, name)
-    mask = ndimage.binary_fill_holes(soft > 0.5) if soft.size else np.zeros(soft.shape, bool)
+    mask = without_specks(ndimage.binary_fill_holes(soft > 0.5) & (soft > 0.1))
     count = len(crowd.people())
-    return _checked(Choice(np.asarray(mask, bool) & (soft > 0.1), "segmenter", count, several(count, person)), name)
+    return _checked(Choice(mask, "segmenter", count, several(count, person)), name)
 
 
 def several(count: int, person: int) -> tuple[str, ...]:

@@ -131,6 +131,16 @@ def is_cut_out(depth: np.ndarray) -> bool:
     return bool(rim.mean() < _CUT_OUT_RIM and valid.mean() < 0.6)
 
 
+def without_specks(mask: np.ndarray) -> np.ndarray:
+    """A mask (H, W) bool without pieces smaller than a hundredth of its largest."""
+    labels, count = ndimage.label(mask, _EIGHT)
+    if count <= 1:
+        return mask
+    areas = np.bincount(labels.ravel())
+    areas[0] = 0
+    return (areas >= 0.01 * areas.max())[labels]
+
+
 def bodies(mask: np.ndarray) -> list[np.ndarray]:
     """Split a mask into people standing apart: list of (H, W) bool, largest first.
 

@@ -64,6 +64,18 @@ class Crowd:
         return np.asarray(self._finder.silhouette(self._color, people[person]), np.float32)
 
 
+def person_in(mask: np.ndarray, people: Sequence[Any]) -> int | None:
+    """Index of the one whose landmarks lie in a mask (H, W) bool most; None where nobody's do."""
+    best, best_share = None, 0.3
+    for index, person in enumerate(people):
+        points = np.rint(np.asarray(person.points)).astype(int)
+        inside = (points >= 0).all(axis=1) & (points < mask.shape[::-1]).all(axis=1)
+        share = float(mask[points[inside, 1], points[inside, 0]].sum()) / len(points)
+        if share > best_share:
+            best, best_share = index, share
+    return best
+
+
 def check_index(count: int, person: int, name: str) -> None:
     """Refuse a person that is not there. Raises `capture.person`."""
     if not 0 <= person < count:

@@ -11,6 +11,7 @@ from likeness.core.camera import Camera
 from likeness.core.capture import Capture
 from likeness.core.errors import LikenessError
 
+from .alignment import align_color
 from .cleaning import clean_depth
 from .framing import framing_warnings
 from .grids import Grid, one_grid
@@ -89,8 +90,9 @@ def assemble(
             "Check that depth, mask and colour belong to the same moment.",
         )
     up, up_notes = estimate_up(mask, depth, grid.camera, crowd.people)
+    color, moved_notes = align_color(grid.color, mask, crowd) if choice.source == "depth" else (grid.color, ())
     capture = Capture(
-        color=grid.color, mask=mask, depth=depth, camera=grid.camera, camera_known=grid.camera_known,
+        color=color, mask=mask, depth=depth, camera=grid.camera, camera_known=grid.camera_known,
         name=sources.name, source_sha256=sources.sha256, mask_source=choice.source, up=up,
     )  # fmt: skip
     points = capture.points()
@@ -98,7 +100,7 @@ def assemble(
     size_notes = check_stature(sources.name, stature, float(np.median(points[:, 2])), unit_m, unit is not None)
     collected = (
         *sources.notes, *sources.color.notes, *sources.depth.notes, *notes, *grid.notes, *choice.notes, *up_notes,
-        *size_notes, *framing_warnings(capture),
+        *moved_notes, *size_notes, *framing_warnings(capture),
     )  # fmt: skip
     return Reading(replace(capture, warnings=tuple(dict.fromkeys(collected))), choice.people, stature, unit_m)
 

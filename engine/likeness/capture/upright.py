@@ -9,6 +9,8 @@ import numpy as np
 
 from likeness.core.camera import Camera
 
+from .people import person_in
+
 UP = np.array([0.0, -1.0, 0.0], np.float32)
 #: MediaPipe's numbering of the 33 landmarks.
 _HEAD = (0, 7, 8)
@@ -33,8 +35,9 @@ def estimate_up(
     points = _points(mask, depth, camera)
     if np.ptp(rows) + 1 >= 0.9 * (np.ptp(cols) + 1):
         return _standing(points), ()
-    found = _person_in(mask, people())
-    axis = None if found is None else _axis(found)
+    everyone = people()
+    found = person_in(mask, everyone)
+    axis = None if found is None else _axis(everyone[found])
     if axis is None:
         return UP.copy(), ("The person seems to lie in the picture, and it is not clear where the head is.",)
     flat = (axis[1] - axis[0]) / np.array([camera.fx, camera.fy])
@@ -77,18 +80,6 @@ def _standing(points: np.ndarray | None) -> np.ndarray:
     if not _LEAN <= abs(pitch) <= _MAX_PITCH:
         return UP.copy()
     return np.array([0.0, -np.cos(pitch), -np.sin(pitch)], np.float32)
-
-
-def _person_in(mask: np.ndarray, people: Sequence[Any]) -> Any | None:
-    """The one whose landmarks lie in the mask most; None where nobody's do."""
-    best, best_share = None, 0.3
-    for person in people:
-        points = np.rint(np.asarray(person.points)).astype(int)
-        inside = (points >= 0).all(axis=1) & (points < mask.shape[::-1]).all(axis=1)
-        share = float(mask[points[inside, 1], points[inside, 0]].sum()) / len(points)
-        if share > best_share:
-            best, best_share = person, share
-    return best
 
 
 def _axis(person: Any) -> tuple[np.ndarray, np.ndarray] | None:
