@@ -221,6 +221,7 @@ def run(order: Order) -> None:
     set_up_render(order)
     bpy.context.scene.frame_set(1)
     bpy.ops.file.pack_all()
+    bpy.context.preferences.filepaths.save_version = 0  # no sample.blend1 beside it
     blend = order.out / f"{order.stem}.blend"
     bpy.ops.wm.save_as_mainfile(filepath=str(blend), compress=True)
     tell(f"{blend.name} saved")

@@ -230,7 +230,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; the panel's "Set up engine" button runs it."""
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _stop)
-    progress = venv.Progress("engine", STAGES, as_json=options.json, every_s=0.5 if options.json else 3.0)
+    progress = venv.Progress("engine", STAGES, as_json=options.json, every_s=0.5 if options.json else 5.0)
     try:
         recipe = EngineRecipe(
             requirement=options.wheel.absolute(),

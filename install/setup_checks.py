@@ -162,7 +162,8 @@ def explain_install_failure(output: str, what: str, log: Path | None = None) -> 
         name = library.group(1)
         package = {**BPY42_LIBRARIES}.get(name)
         hint = f"run `apt-get install {package}`" if package else "install the package that holds it"
-        return SetupError("environment.library", f"{what[:1].upper()}{what[1:]} needs the system library {name}: {hint}{where}.")
+        subject = what[:1].upper() + what[1:]
+        return SetupError("environment.library", f"{subject} needs the system library {name}: {hint}{where}.")
     if _NETWORK.search(output):
         return SetupError(
             "environment.network",

@@ -46,7 +46,7 @@ class Progress:
     stages: Sequence[str] = ()
     as_json: bool = False
     stream: IO[str] = field(default_factory=lambda: sys.stdout)
-    every_s: float = 3.0
+    every_s: float = 5.0
     clock: Callable[[], float] = time.monotonic
     _start: float = 0.0
     _last: float = -1e9
@@ -228,7 +228,8 @@ def in_words(line: str, before: str = "") -> str:
         size = line[line.rfind("(") :] if line.rstrip().endswith(")") else ""
         return f"fetching {words[1].rsplit('/', 1)[-1].split('-')[0]} {size}".strip()
     if line.startswith("Installing collected packages"):
-        return f"unpacking {line.count(',') + 1} packages"
+        count = line.count(",") + 1
+        return f"unpacking {count} package{'s' if count > 1 else ''}"
     return before
 
 
