@@ -17,7 +17,8 @@ import os
 import platform
 import subprocess
 import tempfile
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -94,48 +95,66 @@ def fit_variant(variant: str, capture: SyntheticCapture, folder: Path, model: Bo
 
 
 def errors(model: BodyModel, fit: Fit, joints: np.ndarray, rows: np.ndarray, body: np.ndarray) -> dict[str, np.ndarray]:
-    """Distances in mm: joints as they are, joints with the pelvis moved onto the truth, vertices of the bare body."""
+    """Distances in mm: joints as they are, joints with the pelvis moved onto the truth, joints after the best scaling
+    about the camera (a photo does not tell how far and how tall a person is), vertices of the bare body."""
     vertices, found = model.posed(fit.betas, fit.pose, fit.translation)
     shift = joints[0] - found[0]
+    scale = (found * joints).sum() / (found**2).sum()
     return {
         "joint": 1000 * np.linalg.norm(found - joints, axis=1),
         "joint_at_pelvis": 1000 * np.linalg.norm(found + shift - joints, axis=1),
+        "joint_scaled": 1000 * np.linalg.norm(found * scale - joints, axis=1),
         "vertex": 1000 * np.linalg.norm(vertices[rows] - body, axis=1),
     }
 
 
-def measure(wardrobe: Wardrobe, model: BodyModel, count: int, seed: int, keep: Path | None) -> dict[str, object]:
-    """Errors over `count` people drawn with `seed`; captures with their truth stay under `keep`."""
-    rows, raw = shared_vertices(model, wardrobe.base)
-    found: dict[str, list[dict[str, np.ndarray]]] = {variant: [] for variant in VARIANTS}
-    failed: dict[str, list[str]] = {variant: [] for variant in VARIANTS}
-    registration, people = [], []
-    for index in range(count):
-        recipe, pose, yaw = draw_person(wardrobe, index, seed)
-        capture = render_rgbd(make_person(recipe, wardrobe, pose, yaw_deg=yaw), samples=8, seed=seed + index)
-        if keep is not None:
-            write_capture(keep / f"{index:03d}", capture)
-            write_truth(keep / f"{index:03d}" / "truth.npz", capture)
-        body = to_camera(capture.view, capture.person.body[raw])
-        joints, miss = register(model, rows, body, camera_pose(capture.person, capture.view))
-        registration.append(1000 * float(np.median(miss)))
+@dataclass
+class Tally:
+    """What has been measured so far."""
+
+    model: BodyModel
+    found: dict[str, list[dict[str, np.ndarray]]] = field(default_factory=lambda: {v: [] for v in VARIANTS})
+    failed: dict[str, list[str]] = field(default_factory=lambda: {v: [] for v in VARIANTS})
+    registration: list[float] = field(default_factory=list)
+    people: list[dict[str, object]] = field(default_factory=list)
+
+    def record(self) -> dict[str, object]:
+        """JSON-ready figures."""
+        return {
+            "people": len(self.people),
+            "registration_mm": round(float(np.median(self.registration)), 2),
+            "variants": {v: summary(self.model, self.found[v]) | {"failed": self.failed[v]} for v in VARIANTS},
+            "mean_joint_mm_a_person": self.people,
+        }
+
+
+def measure(wardrobe: Wardrobe, options: argparse.Namespace) -> Iterator[Tally]:
+    """The tally after each of `options.count` people drawn with `options.seed`."""
+    tally = Tally(load_default())
+    rows, raw = shared_vertices(tally.model, wardrobe.base)
+    for index in range(options.count):
+        recipe, pose, yaw = draw_person(wardrobe, index, options.seed)
+        made = make_person(recipe, wardrobe, pose, yaw_deg=yaw)
+        capture = render_rgbd(made, samples=options.samples, seed=options.seed + index)
+        if options.keep is not None:
+            write_capture(options.keep / f"{index:03d}", capture)
+            write_truth(options.keep / f"{index:03d}" / "truth.npz", capture)
+        body = to_camera(capture.view, made.body[raw])
+        joints, miss = register(tally.model, rows, body, camera_pose(made, capture.view))
+        tally.registration.append(1000 * float(np.median(miss)))
         person: dict[str, object] = {"recipe": recipe.name, "yaw_deg": round(yaw)}
         for variant in VARIANTS:
             with tempfile.TemporaryDirectory() as folder:
                 try:
-                    fit = fit_variant(variant, capture, Path(folder), model)
+                    fit = fit_variant(variant, capture, Path(folder), tally.model)
                 except LikenessError as error:
-                    failed[variant].append(f"{recipe.name}: {error.code}")
+                    tally.failed[variant].append(f"{recipe.name}: {error.code}")
                     continue
-            found[variant].append(errors(model, fit, joints, rows, body))
-            person[variant] = round(float(found[variant][-1]["joint"].mean()), 1)
-        people.append(person)
+            tally.found[variant].append(errors(tally.model, fit, joints, rows, body))
+            person[variant] = round(float(tally.found[variant][-1]["joint"].mean()), 1)
+        tally.people.append(person)
         print(json.dumps(person), flush=True)
-    return {
-        "registration_mm": round(float(np.median(registration)), 2),
-        "variants": {v: summary(model, found[v]) | {"failed": failed[v]} for v in VARIANTS},
-        "mean_joint_mm_a_person": people,
-    }
+        yield tally
 
 
 def summary(model: BodyModel, found: list[dict[str, np.ndarray]]) -> dict[str, object]:
@@ -158,13 +177,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--count", type=int, default=12)
     parser.add_argument("--seed", type=int, default=100)
+    parser.add_argument("--samples", type=int, default=6, help="rays a pixel")
     parser.add_argument("--keep", type=Path, help="folder for the captures and their truth")
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    result = measure(
-        Wardrobe(options.data, frozenset([CC0])), load_default(), options.count, options.seed, options.keep
-    )
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
     ).stdout.strip()
@@ -173,10 +190,12 @@ def main() -> None:
         "commit": commit,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
         "seed": options.seed,
+        "rays_a_pixel": options.samples,
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(head | result, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(result["variants"], indent=1))
+    for tally in measure(Wardrobe(options.data, frozenset([CC0])), options):
+        # Kept after every person: the run is long.
+        options.out.write_text(json.dumps(head | tally.record(), indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
