@@ -47,7 +47,7 @@ def rasterize(corner_uvs: np.ndarray, size: int) -> Texels:
     for top in range(0, size, band):
         row, column = np.mgrid[top : min(top + band, size), 0:size].reshape(2, -1).astype(np.int32)
         origins = np.stack([column, row, np.full(len(row), -1)], axis=1).astype(np.float32)
-        hits = scene.first_hits(origins, np.broadcast_to(np.float32([0, 0, 1]), origins.shape))
+        hits = scene.first_hits(origins, np.broadcast_to(np.array([0, 0, 1], np.float32), origins.shape))
         struck = np.nonzero(hits.face >= 0)[0]
         found.append((row[struck], column[struck], hits.face[struck], hits.barycentric[struck]))
     row, column, face, barycentric = (np.concatenate(parts) for parts in zip(*found, strict=True))

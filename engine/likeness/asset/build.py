@@ -35,6 +35,7 @@ from .unpose import unpose
 TEXTURE_PX = {"preview": 2048, "standard": 2048, "best": 4096}
 _GLB_CLIP = "walk_02_01"
 _GLB_SECONDS = 4.0
+_CROTCH_BELOW_HIP_M = 0.10
 _STANDING_SHARE = 0.95
 _MOST_TILT = np.deg2rad(25.0)
 
@@ -154,6 +155,7 @@ def rest_body(skinned: Skinned, surface: CapturedSurface, model: BodyModel, fit:
         skull=joint_share(index, weight, [names.index("head")]),
         chin=skinned.rest_joints[names.index("head")].astype(np.float64),
         crown=shape[model.landmark_vertices["crown"]].astype(np.float64),
+        crotch=float(skinned.rest_joints[names.index("left_hip"), 1]) - _CROTCH_BELOW_HIP_M,
     )
 
 

@@ -27,6 +27,8 @@ _SEEN = 0.5
 _MANY = 20
 _FEW = 5
 _NO_COLOUR = 128.0
+_TORSO, _ARM = REGIONS.index("torso"), REGIONS.index("left_arm")
+_TRUNK = (_TORSO, REGIONS.index("left_leg"), REGIONS.index("right_leg"))
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class RestBody:
     """What the filler knows of the body under the surface.
 
     positions (V, 3) f64 rest frame, metres; faces (F, 3); regions (V, R) weights in limbs.REGIONS; hands, skull (V,)
-    weights of the hand and head joints; chin (3,), crown (3,): rest positions.
+    weights of the hand and head joints; chin (3,), crown (3,): rest positions; crotch: its rest height.
     """
 
     positions: np.ndarray
@@ -44,6 +46,7 @@ class RestBody:
     skull: np.ndarray
     chin: np.ndarray
     crown: np.ndarray
+    crotch: float
 
     def at_pixels(self, photo: Photo, values: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Vertex values (V, C) at the surface points that these pixels show -> (N, C)."""
@@ -83,18 +86,31 @@ def read_profiles(photo: Photo, body: RestBody) -> Profiles:
     reach = float(np.abs(body.positions).max()) + _BAND_M
     count = int(np.ceil(2 * reach / _BAND_M))
     centres = (np.arange(count) + 0.5) * _BAND_M - reach
+    place = np.stack([_along(position, index) for index in (_TORSO, _ARM)], 1)
+    band = ((place + reach) / _BAND_M).astype(int)
     out = np.full((len(REGIONS), count, 3), np.nan, np.float32)
-    for index in range(len(REGIONS)):
+    for index, name in enumerate(REGIONS):
         mine = np.nonzero(region == index)[0]
-        band = ((_along(position[mine], index) + reach) / _BAND_M).astype(int)
-        order = np.argsort(band, kind="stable")
-        for group in np.split(mine[order], np.nonzero(np.diff(band[order]))[0] + 1):
-            sure = group[trust[group] > 0.5]
-            chosen = sure if len(sure) >= _MANY else group
-            if len(chosen) >= _FEW:
-                place = int((_along(position[chosen[:1]], index)[0] + reach) / _BAND_M)
-                out[index, place] = np.median(colour[chosen], axis=0)
+        out[index] = _bands(colour[mine], trust[mine], band[mine, int(_outwards(name))], count)
+    # Above the crotch torso and thighs wear the same thing: one hem all around.
+    trunk = np.nonzero(np.isin(region, _TRUNK))[0]
+    pooled = _bands(colour[trunk], trust[trunk], band[trunk, 0], count)
+    high = (centres > body.crotch) & ~np.isnan(pooled[:, 0])
+    for index in _TRUNK:
+        out[index, high] = pooled[high]
     return Profiles(centres, _completed(out, np.median(colour, axis=0) if len(colour) else np.full(3, _NO_COLOUR)))
+
+
+def _bands(colour: np.ndarray, trust: np.ndarray, band: np.ndarray, count: int) -> np.ndarray:
+    """Pixels' colours (N, 3), trust (N,), band (N,) -> (count, 3) medians; not a number where there are too few."""
+    out = np.full((count, 3), np.nan, np.float32)
+    order = np.argsort(band, kind="stable")
+    for group in np.split(order, np.nonzero(np.diff(band[order]))[0] + 1):
+        sure = group[trust[group] > 0.5]
+        chosen = sure if len(sure) >= _MANY else group
+        if len(chosen) >= _FEW:
+            out[band[chosen[0]]] = np.median(colour[chosen], axis=0)
+    return out
 
 
 def _completed(colours: np.ndarray, average: np.ndarray) -> np.ndarray:

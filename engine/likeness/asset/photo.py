@@ -15,7 +15,8 @@ from .rays import RayScene
 from .texture import bilinear, pull_push
 
 _JUMP_M = 0.03
-_DISAGREE_M = 0.06
+_DISAGREE_M = 0.035
+_MISFIT_M = 0.015
 _LAYER_HEIGHT_PX = 400
 _MEDIAN_SHARE = 0.03
 _FACING_LOW, _FACING_HIGH = 0.10, 0.32
@@ -119,28 +120,45 @@ def _rim(mask: np.ndarray) -> float:
 
 def _trust(capture: Capture, covered: np.ndarray, depth: np.ndarray, rim: float) -> np.ndarray:
     """(H, W) f32: 0 near the outlines of the mask and of limbs before other limbs, 1 inside."""
-    solid = capture.mask & ~_jumps(depth, covered)
+    solid = capture.mask & ~_jumps(depth, covered)[0]
     if capture.depth is not None:
         measured = capture.depth > 0
-        solid &= ~_jumps(capture.depth, measured & capture.mask)
+        solid &= ~_jumps(capture.depth, measured & capture.mask)[0]
         solid &= ~(measured & covered & (np.abs(capture.depth - depth) > _DISAGREE_M))
     # The picture's border counts as outline: beyond it nothing is known.
     inner = ndimage.distance_transform_edt(np.pad(solid, 1))[1:-1, 1:-1]
-    return ramp(inner, rim, 1.6 * rim + 0.5)
+    return ramp(inner, rim, 1.6 * rim + 0.5) * _behind_limbs(capture, covered, depth)
 
 
-def _jumps(depth: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """(H, W) bool: valid pixels beside a valid neighbour that lies much nearer or farther."""
-    out = np.zeros(depth.shape, bool)
+def _behind_limbs(capture: Capture, covered: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """(H, W) f32: 0 on what lies close behind a limb's outline, where the limb itself may be seen instead.
+
+    A fitted hand is off by a centimetre or two: beside it the mesh says shirt and the picture still shows fingers.
+    """
+    far = _jumps(depth, covered)[1]
+    if not far.any():
+        return np.ones(depth.shape, np.float32)
+    away, nearest = ndimage.distance_transform_edt(~far, return_indices=True)
+    same_layer = depth > depth[nearest[0], nearest[1]] - _JUMP_M
+    reach = _MISFIT_M * capture.camera.fx / max(float(np.median(depth[covered])), 1e-3)
+    return np.where(covered & same_layer, ramp(away, reach, 1.5 * reach + 1), 1.0).astype(np.float32)
+
+
+def _jumps(depth: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(H, W) bool each: valid pixels beside a much nearer or farther valid neighbour; the farther ones of them."""
+    either = np.zeros(depth.shape, bool)
+    farther = np.zeros(depth.shape, bool)
     for axis in (0, 1):
         first = [slice(None), slice(None)]
         second = [slice(None), slice(None)]
         first[axis], second[axis] = slice(None, -1), slice(1, None)
         before, after = tuple(first), tuple(second)
-        jump = (np.abs(depth[after] - depth[before]) > _JUMP_M) & valid[after] & valid[before]
-        out[before] |= jump
-        out[after] |= jump
-    return out
+        step = np.where(valid[after] & valid[before], depth[after] - depth[before], 0)
+        either[before] |= np.abs(step) > _JUMP_M
+        either[after] |= np.abs(step) > _JUMP_M
+        farther[after] |= step > _JUMP_M
+        farther[before] |= step < -_JUMP_M
+    return either, farther
 
 
 def _layers(capture: Capture, trust: np.ndarray, region: np.ndarray) -> tuple[np.ndarray, Camera]:
