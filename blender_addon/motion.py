@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Motion clips and captured poses on an avatar's armature."""
 
-from pathlib import Path
-
 import bpy
 import numpy as np
 from mathutils import Vector
@@ -135,6 +133,16 @@ def set_captured_pose(rig: bpy.types.Object, avatar: Avatar) -> None:
     set_pose(rig, pose, trans)
 
 
-def clip_title(path: Path) -> str:
-    """A file name as a menu shows it."""
-    return path.stem.replace("_", " ").replace("-", " ").capitalize()
+def clip_titles(names: list[str]) -> list[tuple[str, str]]:
+    """(name, title) of clips for a menu: walks first, without the numbers of the recordings.
+
+    `walk_slow_07_04` is "Walk slow"; a second clip of that title becomes "Walk slow 2".
+    """
+    used: dict[str, int] = {}
+    out = []
+    for name in sorted(names, key=lambda n: (not n.startswith("walk"), n)):
+        words = [word for word in name.split("_") if not word[0].isdigit()]
+        title = " ".join(words).capitalize() or name
+        used[title] = used.get(title, 0) + 1
+        out.append((name, title if used[title] == 1 else f"{title} {used[title]}"))
+    return out

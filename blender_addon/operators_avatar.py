@@ -19,9 +19,8 @@ _clip_items: list[tuple[str, str, str]] = []
 def clip_items(_owner: object, _context: bpy.types.Context | None) -> list[tuple[str, str, str]]:
     """The shipped clips as a menu; the files are looked up once."""
     if not _clip_items:
-        _clip_items.extend(
-            (name, motion.clip_title(path), f"The clip {path.name}") for name, path in list_clips().items()
-        )
+        titles = motion.clip_titles(list(list_clips()))
+        _clip_items.extend((name, title, f"The clip {name} that ships with Likeness") for name, title in titles)
     return _clip_items or [("NONE", "No clips", "This extension came without motion clips")]
 
 
@@ -177,7 +176,7 @@ class LIKENESS_OT_frame_avatar(LikenessOperator, bpy.types.Operator):
 
 
 class LIKENESS_OT_add_camera(LikenessOperator, bpy.types.Operator):
-    """Add a camera and lights that show the whole motion; what the scene has already is left alone"""
+    """Add lights, and a camera that follows the avatar and becomes the scene's; what is there already stays"""
 
     bl_idname = "likeness.add_camera"
     bl_label = "Camera and Lights"

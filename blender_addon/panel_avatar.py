@@ -3,7 +3,7 @@
 
 import bpy
 
-from .importer import CONFIDENCE_KEY
+from .importer import CONFIDENCE_KEY, LICENCE_KEY
 from .wrapping import paragraph
 
 #: Below this a limb is called unsure.
@@ -20,6 +20,8 @@ def draw_avatar(layout: bpy.types.UILayout, context: bpy.types.Context, rig: bpy
     sentence = confidence_text(dict(rig.get(CONFIDENCE_KEY, {})))
     if sentence:
         paragraph(box, context, sentence, reserve_pt=8)
+    if "non-commercial" in str(rig.get(LICENCE_KEY, "")).lower():
+        paragraph(box, context, "Holds parts for non-commercial use only.", icon="ERROR", reserve_pt=8)
     window = context.window_manager
     column = box.column(align=True)
     row = column.row(align=True)
@@ -35,6 +37,7 @@ def draw_avatar(layout: bpy.types.UILayout, context: bpy.types.Context, rig: bpy
         column.operator("likeness.add_camera", icon="CAMERA_DATA")
     else:
         row = column.row(align=True)
+        row.label(text="Render")
         row.operator("render.render", text="Frame", icon="RENDER_STILL")
         row.operator("render.render", text="Animation", icon="RENDER_ANIMATION").animation = True
 

@@ -71,8 +71,17 @@ def _bring_in() -> None:
             session.fail(error, session.retry)
             return
         session.forget()
+        _show_colours()
         log.info("%s was brought in from %s", rig.name, arrival.folder)
         bpy.ops.ed.undo_push(message=f"Likeness: {rig.name}")
+
+
+def _show_colours() -> None:
+    """Solid views that show materials' plain colours show textures instead: an avatar in grey says little."""
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type == "VIEW_3D" and area.spaces.active.shading.color_type == "MATERIAL":
+                area.spaces.active.shading.color_type = "TEXTURE"
 
 
 @contextlib.contextmanager

@@ -255,7 +255,7 @@ def capture_of(path: Path) -> Path:
 def avatar_name(source: Path) -> str:
     """A name for the avatar of an input, without characters that a file system minds."""
     stem = source.stem if source.is_file() else source.name
-    if stem.lower() in _NAMELESS:
+    if source.is_file() and stem.lower() in _NAMELESS:
         stem = source.parent.name
     kept = "".join(c if c.isalnum() or c in " -_" else "_" for c in stem).strip(" _-")
     return kept[:40] or "Avatar"

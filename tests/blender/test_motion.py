@@ -135,6 +135,17 @@ def test_avatar_can_stay_where_the_clip_puts_it(scene, addon, rig, tmp_path):
     assert tuple(rig.location) == (4.0, 5.0, 6.0)
 
 
+def test_menu_begins_with_a_walk_and_is_readable(addon):
+    titles = addon("motion").clip_titles(["dance_05_18", "walk_02_01", "walk_07_01", "07", "idle_a"])
+    assert titles == [
+        ("walk_02_01", "Walk"),
+        ("walk_07_01", "Walk 2"),
+        ("07", "07"),
+        ("dance_05_18", "Dance"),
+        ("idle_a", "Idle a"),
+    ]
+
+
 def test_there_are_walks_and_more():
     assert len(shipped_clips()) > 5 and any(name.startswith("walk") for name in shipped_clips())
 

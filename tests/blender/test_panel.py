@@ -175,6 +175,9 @@ def test_done(panel, addon, mannequin_folder):
     assert "Box" in drawn.text and "left arm unsure" in drawn.text and "●●●●○" in drawn.text
     wanted = {"likeness.frame_avatar", "likeness.apply_motion", "likeness.apply_capture_pose", "likeness.add_camera"}
     assert wanted <= set(drawn.operators)
+    assert "non-commercial" not in drawn.text
+    bpy.context.object["likeness_licences"] = '[{"licence": "SMPL, Non-Commercial"}]'
+    assert "non-commercial" in panel().text
     bpy.ops.likeness.add_camera()
     assert panel().operators.count("render.render") == 2
 
