@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 from likeness.body.model import load_default
-from likeness.core.motion import CLIPS, list_clips, read_clip
+from likeness.core.motion import CLIPS, MotionClip, list_clips, read_clip
 from scipy.spatial.transform import Rotation
 
 MODEL = load_default()
@@ -46,3 +46,12 @@ def test_feet_meet_the_floor(name: str) -> None:
     assert min(lowest) < 0.01
     if name not in FLYING:
         assert max(lowest) < 0.02
+
+
+@pytest.mark.parametrize(("have", "count"), [(52, 24), (24, 52), (55, 24), (52, 55), (22, 24)])
+def test_fingers_of_one_family_never_turn_the_hands_of_another(have: int, count: int) -> None:
+    poses = np.arange(2 * have * 3, dtype=np.float32).reshape(2, have, 3) + 1
+    clip = MotionClip(poses, np.zeros((2, 3), np.float32), 30.0).with_joints(count)
+    assert clip.poses.shape == (2, count, 3)
+    assert (clip.poses[:, :22] == poses[:, :22]).all()
+    assert (clip.poses[:, 22:] == 0).all()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -98,9 +98,11 @@ class BodyModel:
 
     def sparse_weights(self, count: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """The `count` strongest joints of every vertex: (V, count) u16 and f32; all nonzero ones when left out."""
-        if count is None:
-            count = max(1, int((self.weights > 0).sum(1).max()))
-        return strongest(self.weights, count)
+        return self._all_weights if count is None else strongest(self.weights, count)
+
+    @cached_property
+    def _all_weights(self) -> tuple[np.ndarray, np.ndarray]:
+        return strongest(self.weights, max(1, int((self.weights > 0).sum(1).max())))
 
     def blazepose_points(self, vertices: np.ndarray, joints: np.ndarray) -> np.ndarray:
         """BlazePose's 33 points (33, 3) on a body's vertices (V, 3) and joints (J, 3), in BlazePose's order."""

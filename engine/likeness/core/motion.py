@@ -52,15 +52,16 @@ class MotionClip:
         return replace(self, poses=poses.astype(np.float32), trans=trans.astype(np.float32), up="Y")
 
     def with_joints(self, count: int) -> MotionClip:
-        """The clip for a body of `count` joints: further joints (fingers) are dropped, missing ones rest."""
+        """The clip for a body of `count` joints: further joints (fingers) are dropped, missing ones rest.
+
+        From joint 22 on SMPL's families disagree (hands in SMPL, finger joints in SMPL-H, the jaw in SMPL-X).
+        """
         have = self.poses.shape[1]
         if have == count:
             return self
         poses = np.zeros((len(self), count, 3), np.float32)
         shared = min(have, count, 22)
         poses[:, :shared] = self.poses[:, :shared]
-        if min(have, count) == 24:
-            poses[:, :24] = self.poses[:, :24]
         return replace(self, poses=poses)
 
     def resampled(self, fps: float) -> MotionClip:

@@ -1,0 +1,104 @@
+"""The pure parts of install/make that build the default body: weights, T pose, mesh surgery."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from likeness.body.model import load_default
+from likeness.core.frames import axis_angle
+from likeness.core.skinning import joint_transforms, skin
+from scipy.spatial.transform import Rotation
+
+MAKE = Path(__file__).resolve().parents[2] / "install" / "make"
+sys.path.insert(0, str(MAKE))
+import body_joints as bj  # noqa: E402
+import body_mesh as bm  # noqa: E402
+
+MODEL = load_default()
+
+
+def a_pose() -> tuple[np.ndarray, np.ndarray]:
+    """Vertices and joints of the default body in an A pose like MakeHuman's, elbows bent."""
+    pose = np.zeros((24, 3))
+    pose[16], pose[17] = (0, 0, -0.8), (0, 0, 0.8)
+    pose[18], pose[19] = (0, -0.7, 0), (0, 0.7, 0)
+    pose[1], pose[2] = (0, 0, 0.1), (0, 0, -0.1)
+    vertices, joints = MODEL.posed(np.zeros(1), pose)
+    return vertices.astype(np.float64), joints.astype(np.float64)
+
+
+def test_the_t_pose_has_straight_limbs_and_flat_feet() -> None:
+    vertices, joints = a_pose()
+    turns = bj.t_pose_turns(joints, np.array([-0.3, -0.8, 0.2]), np.array([0.1, -0.05, 0.2]))
+    assert np.abs(turns @ np.swapaxes(turns, 1, 2) - np.eye(3)).max() < 1e-12
+    _, straight = bj.to_t_pose(vertices, joints, MODEL.weights.astype(np.float64), turns)
+    for a, b, axis in ((16, 18, 0), (18, 20, 0), (20, 22, 0), (1, 4, 1), (4, 7, 1)):
+        bone = straight[b] - straight[a]
+        assert np.abs(np.delete(bone, axis)).max() < 1e-9
+        assert np.linalg.norm(bone) == pytest.approx(np.linalg.norm(joints[b] - joints[a]))
+    assert np.abs(straight[bj.joint_mirror()] * [-1, 1, 1] - straight).max() < 1e-5
+    assert (turns[7] @ [0, 1, 0]) == pytest.approx([0, 1, 0])
+
+
+def test_skinning_the_t_pose_back_gives_the_a_pose() -> None:
+    vertices, joints = a_pose()
+    turns = bj.t_pose_turns(joints, np.array([0, -1.0, 0]), np.array([0, 0, 1.0]))
+    made, straight = bj.to_t_pose(vertices, joints, MODEL.weights.astype(np.float64), turns)
+    back = np.swapaxes(turns, 1, 2)
+    parents = np.maximum(bj.SMPL_PARENTS, 0)
+    local = np.where((bj.SMPL_PARENTS < 0)[:, None, None], back, np.swapaxes(back[parents], 1, 2) @ back)
+    index, weight = MODEL.sparse_weights()
+    moves = joint_transforms(Rotation.from_rotvec(axis_angle(local)).as_matrix(), straight, bj.SMPL_PARENTS)
+    again = skin(made, index, weight.astype(np.float64), moves) + joints[0]
+    assert np.abs(again - vertices).max() < 2e-6
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_tidied_weights_are_few_symmetric_and_continuous(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    painted = MODEL.weights * random.uniform(0.5, 1.5, MODEL.weights.shape) + 1e-4 * random.random(MODEL.weights.shape)
+    points = a_pose()[0]
+    tidy = bj.tidy_weights(painted, points, MODEL.faces, MODEL.mirror)
+    assert (tidy > 0).sum(1).max() <= 4
+    assert np.abs(tidy.sum(1) - 1).max() < 1e-12
+    assert np.abs(tidy - tidy[MODEL.mirror][:, bj.joint_mirror()]).max() < 1e-12
+    edge = MODEL.faces[:, :2]
+    assert np.abs(tidy[edge[:, 0]] - tidy[edge[:, 1]]).max() < 0.5
+    left_knee = bj.SMPL_NAMES.index("left_knee")
+    assert tidy[points[:, 0] < -0.1, left_knee].max() == 0
+
+
+def test_bones_go_to_the_right_joint_of_the_right_side() -> None:
+    assert bj.SMPL_NAMES[bj.smpl_joint("mixamorig:LeftHandIndex2")] == "left_hand"
+    assert bj.SMPL_NAMES[bj.smpl_joint("mixamorig:RightForeArm")] == "right_elbow"
+    assert bj.SMPL_NAMES[bj.smpl_joint("mixamorig:Spine2")] == "spine3"
+    with pytest.raises(ValueError, match="Tail"):
+        bj.smpl_joint("mixamorig:Tail")
+
+
+def test_a_hole_in_a_grid_is_found_zipped_and_capped() -> None:
+    # A tube of quads, open at both ends: each end is closed in one of the two ways that the face needs.
+    count = 12
+    angle = np.arange(count) * 2 * np.pi / count
+    ring = np.stack([np.cos(angle), 0.3 * np.sin(angle)], 1)
+    points = np.concatenate([np.c_[ring, np.full(count, z)] for z in (0.0, 1.0)])
+    i, j = np.arange(count), (np.arange(count) + 1) % count
+    tube = np.stack([i, j, j + count, i + count], 1)
+    lid = bm.rim_of(tube[: count // 2])
+    assert len(lid) == count + 2  # a strip of six quads has one rim
+    loop_low, loop_high = i[::-1], i + count
+    mirror = bm.mirror_of(points)
+    lips = bm._zip(loop_low, mirror, points)
+    assert len(lips) == count - 2
+    cap = bm.EyeCap(loop_high, np.arange(2 * count))
+    closed = np.concatenate([points, cap.vertices(points)])
+    faces = np.concatenate([tube[:, [0, 1, 2]], tube[:, [0, 2, 3]], lips, bm._cap_faces(loop_high, 2 * count)])
+    mesh = trimesh.Trimesh(closed, faces, process=False)
+    assert mesh.is_watertight and mesh.is_winding_consistent
