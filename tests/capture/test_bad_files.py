@@ -7,13 +7,17 @@ import json
 import os
 import pickle
 import struct
+import tracemalloc
 import zipfile
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from likeness.capture import inspect, read_capture, read_photo
+from likeness.capture.people import PeopleFinder
 from likeness.core.errors import EXIT_INPUT, LikenessError
 from PIL import Image
 
@@ -186,11 +190,12 @@ def test_hostile_photo_is_refused(tmp_path, nobody, name):
 
 
 def test_paths_that_are_no_files(tmp_path, nobody, figure):
-    os.mkfifo(tmp_path / "pipe.png")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "folder.png").mkdir()
     cases = {
         "missing.png": "input.missing",
-        "pipe.png": "input.special",
+        "pipe.png": "input.special" if hasattr(os, "mkfifo") else "input.missing",
         "folder.png": "input.folder",
         "missing.png/below.png": "input.missing",
         "x" * 400 + ".png": "input.unreadable",
@@ -283,6 +288,88 @@ def test_links_in_archives_are_refused(figure, tmp_path):
     with pytest.raises(LikenessError, match="link") as caught:
         read_capture(tmp_path / "a.r3d")
     assert caught.value.code == "input.archive"
+
+
+def npz_bomb(megabytes: int) -> bytes:
+    """A well-formed array of zeros that unpacks to a thousand times its size."""
+    info, stream = zipfile.ZipInfo("depth.npy"), io.BytesIO()
+    info.compress_type = zipfile.ZIP_DEFLATED
+    with zipfile.ZipFile(stream, "w") as handle, handle.open(info, "w", force_zip64=True) as member:
+        member.write(npy_header(f"({megabytes}, 1000000)", "|u1"))
+        for _ in range(megabytes):
+            member.write(bytes(10**6))
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("name", ["claims.png", "bomb.png", "claims.npy", "bomb.npz"])
+def test_claims_and_bombs_take_no_memory(figure, tmp_path, nobody, name):
+    folder = figure.write(tmp_path / "capture")
+    data = {
+        "claims.png": lambda: png_header(60000, 60000, bits=16, color=0),
+        "bomb.png": lambda: png_header(12000, 12000, bits=1, color=0, rows=bytes(12000 * 1501)),
+        "claims.npy": lambda: npy_header("(1000000, 1000000)") + bytes(64),
+        "bomb.npz": lambda: npz_bomb(600),
+    }[name]()
+    (tmp_path / name).write_bytes(data)
+    del data
+    tracemalloc.start()
+    try:
+        for read in (
+            lambda: read_capture(folder / "color.png", tmp_path / name, folder / "intrinsics.json", finder=nobody),
+            lambda: read_capture(tmp_path / name, folder / "depth.png", folder / "intrinsics.json", finder=nobody),
+        ):
+            with pytest.raises(LikenessError) as caught:
+                read()
+            assert_sentence(caught.value, name)
+        assert tracemalloc.get_traced_memory()[1] < 20e6
+    finally:
+        tracemalloc.stop()
+
+
+@settings(max_examples=150, deadline=None)
+@given(seed=st.integers(0, 10**6), kind=st.sampled_from(["color", "depth", "intrinsics", "npz", "tiff"]))
+def test_a_damaged_file_is_read_or_refused_in_a_sentence(damaged_parts, nobody_at_all, seed, kind):
+    """Cut, overwritten and lengthened at random: no other exception, and no half picture without one."""
+    folder, parts = damaged_parts
+    rng = np.random.default_rng(seed)
+    data = bytearray(parts[kind])
+    for _ in range(int(rng.integers(1, 6))):
+        data[int(rng.integers(len(data)))] = int(rng.integers(256))
+    if rng.random() < 0.3:
+        del data[int(rng.integers(len(data))) :]
+    path = folder / f"damaged.{'npz' if kind == 'npz' else 'bin'}"
+    path.write_bytes(bytes(data) or b"x")
+    arguments = {"path": folder / "color.png", "depth": folder / "depth.png", "intrinsics": folder / "intrinsics.json"}
+    role_of = {"color": "path", "tiff": "depth", "npz": "path"}
+    arguments = {"path": path} if kind == "npz" else {**arguments, role_of.get(kind, kind): path}
+    try:
+        capture = read_capture(**arguments, finder=nobody_at_all)
+    except LikenessError as error:
+        assert error.exit_code == EXIT_INPUT and error.message and error.hint
+    else:
+        assert np.isfinite(capture.depth).all() and capture.mask.any()
+
+
+@pytest.fixture(scope="module")
+def nobody_at_all():
+    return PeopleFinder(lambda color: [], lambda color, person: np.zeros(color.shape[:2], np.float32))
+
+
+@pytest.fixture(scope="module")
+def damaged_parts(tmp_path_factory, new_figure):
+    folder = tmp_path_factory.mktemp("damaged")
+    small = new_figure(96, 128)
+    small.write(folder)
+    np.savez_compressed(folder / "a.npz", color=small.color, depth=small.depth, intrinsics=small.camera.matrix)
+    Image.fromarray(small.raw().astype(np.uint16)).save(folder / "depth.tif")
+    files = {
+        "color": "color.png",
+        "depth": "depth.png",
+        "intrinsics": "intrinsics.json",
+        "npz": "a.npz",
+        "tiff": "depth.tif",
+    }
+    return folder, {kind: (folder / name).read_bytes() for kind, name in files.items()}
 
 
 def test_inspect_refuses_like_the_readers(tmp_path, nobody):

@@ -330,6 +330,18 @@ def test_up_follows_a_person_who_lies_in_the_picture(figure, tmp_path, fake_find
     assert any("up is taken" in w for w in capture.warnings)
 
 
+def test_a_picture_upside_down(figure, tmp_path, fake_finder):
+    figure.color, figure.depth, figure.mask = (
+        np.ascontiguousarray(a[::-1, ::-1]) for a in (figure.color, figure.depth, figure.mask)
+    )
+    mask = figure.mask.copy()
+    figure.depth = room(figure)
+    rows, cols = np.nonzero(mask)
+    people = fake_finder(mask, head=(np.median(cols), rows.max() - 3), feet=(np.median(cols), rows.min() + 3))
+    capture = read_capture(figure.write(tmp_path / "a"), finder=people.finder())
+    assert capture.up @ [0, 1, 0] > 0.98 and any("upside down" in w for w in capture.warnings)
+
+
 @pytest.mark.parametrize("pitch", [-15.0, 0.0, 3.0, 9.0, 20.0])
 def test_a_tilted_camera_is_read_off_the_body(pitch):
     """A flat figure of 1.7 m, upright in the world, seen by a camera that looks down by `pitch` degrees."""

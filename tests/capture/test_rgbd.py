@@ -321,6 +321,16 @@ def test_recordings_take_the_first_frame_and_its_partner(figure, tmp_path):
     assert any("2 frames" in w for w in capture.warnings)
 
 
+def test_recordings_of_tum_count_five_thousand_a_metre(figure, tmp_path):
+    source = figure.write(tmp_path / "one", unit_m=1 / 5000)
+    for folder, name in (("rgb", "color.png"), ("depth", "depth.png")):
+        (tmp_path / "tum" / folder).mkdir(parents=True)
+        (tmp_path / "tum" / folder / "1.0.png").write_bytes((source / name).read_bytes())
+    (tmp_path / "tum" / "rgb.txt").write_text("# timestamp filename\n1.0 rgb/1.0.png\n")
+    capture = read_capture(tmp_path / "tum")
+    assert 2.0 < np.median(capture.points()[:, 2]) < 2.2
+
+
 def test_what_is_no_capture_is_said(figure, tmp_path):
     folder = figure.write(tmp_path / "a")
     with pytest.raises(LikenessError) as caught:

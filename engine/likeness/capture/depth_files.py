@@ -14,7 +14,7 @@ from .arrays import load_npy, load_npz
 from .files import WORDS, Blob, check_size, decoding
 from .images import PICTURE_KINDS, open_image
 
-_LOSSY = ("jpeg", "webp", "heif", "gif")
+_LOSSY = ("jpeg", "webp", "heif", "avif", "gif")
 #: Names that a depth array goes by in an .npz.
 DEPTH_KEYS = ("depth", "depth_m", "depth_mm", "depth_map", "depthmap", "z")
 
@@ -80,13 +80,11 @@ def _depth_from_picture(blob: Blob) -> DepthMap:
             f"The depth file {blob.name} is a colour picture, perhaps a preview in false colours.",
             "Give the raw depth: a 16-bit grey PNG or TIFF, or a .npy.",
         )
-    notes: tuple[str, ...] = ()
-    frames = int(getattr(image, "n_frames", 1))
-    if frames > 1:
-        notes = (f"{blob.name} holds {frames} pictures; the first is used.",)
     with decoding(blob.name, "a depth map"):
+        frames = int(getattr(image, "n_frames", 1))
         image.load()
         array = np.asarray(image)
+    notes = (f"{blob.name} holds {frames} pictures; the first is used.",) if frames > 1 else ()
     if image.mode == "1":
         array = array.astype(np.uint8)
     bits = 8 if array.dtype.itemsize == 1 else 16

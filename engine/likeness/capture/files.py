@@ -35,7 +35,7 @@ _OTHERS = {
     b"\x80\x05": "pickle",
     b"%PDF": "pdf",
 }
-_HEIF_BRANDS = (b"heic", b"heix", b"heif", b"mif1", b"msf1", b"hevc", b"avif")
+_HEIF_BRANDS = (b"heic", b"heix", b"heif", b"mif1", b"msf1", b"hevc")
 #: How a file of each kind is called in a sentence.
 WORDS = {
     "png": "a PNG picture",
@@ -45,6 +45,7 @@ WORDS = {
     "bmp": "a BMP picture",
     "webp": "a WebP picture",
     "heif": "a HEIC picture",
+    "avif": "an AVIF picture",
     "npy": "a NumPy array",
     "zip": "an archive",
     "exr": "an OpenEXR picture",
@@ -79,6 +80,8 @@ def kind_of(data: bytes) -> str:
                 return kind
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "webp"
+    if data[4:12] in (b"ftypavif", b"ftypavis"):
+        return "avif"
     if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
         return "heif"
     head = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
@@ -116,7 +119,8 @@ def read_blob(path: Path, *, limit: int = MAX_FILE_BYTES) -> Blob:
         )
     try:
         with path.open("rb") as handle:
-            data = handle.read(limit + 1)
+            # A buffered read takes the memory that it is asked for at once.
+            data = handle.read(info.st_size)
     except OSError as error:
         raise _unreadable(name, error) from error
     if not data:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import struct
 import warnings
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ _FORMATS = {
     "tiff": ("TIFF",),
     "bmp": ("BMP",),
     "webp": ("WEBP",),
+    "avif": ("AVIF",),
 }
 PICTURE_KINDS = (*_FORMATS, "heif")
 _EXIF_IFD, _FOCAL_35MM, _EXIF_WIDTH, _EXIF_HEIGHT, _ORIENTATION = 0x8769, 0xA405, 0xA002, 0xA003, 0x0112
@@ -110,11 +112,11 @@ def decode_picture(blob: Blob) -> Picture:
     """Decode a colour picture of any common kind to upright 8-bit sRGB."""
     image = open_image(blob)
     notes: list[str] = []
-    frames = int(getattr(image, "n_frames", 1))
+    with decoding(blob.name, WORDS[blob.kind]):
+        frames = int(getattr(image, "n_frames", 1))
+        image.load()
     if frames > 1 and image.format in ("GIF", "TIFF", "WEBP", "PNG"):
         notes.append(f"{blob.name} holds {frames} pictures; the first is used.")
-    with decoding(blob.name, WORDS[blob.kind]):
-        image.load()
     focal = _focal_px(image)
     with decoding(blob.name, WORDS[blob.kind]):
         rgb, alpha = _to_srgb(_upright(image))
@@ -209,7 +211,7 @@ def _focal_px(image: Image.Image) -> float | None:
         exif = image.getexif().get_ifd(_EXIF_IFD)
         equivalent_mm = float(exif.get(_FOCAL_35MM) or 0)
         stated = float(exif.get(_EXIF_WIDTH) or 0), float(exif.get(_EXIF_HEIGHT) or 0)
-    except (OSError, ValueError, TypeError, SyntaxError, KeyError, ZeroDivisionError):
+    except (OSError, ValueError, TypeError, SyntaxError, LookupError, ArithmeticError, struct.error):
         return None
     if not 5.0 <= equivalent_mm <= 1200.0:
         return None

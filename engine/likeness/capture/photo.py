@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -57,13 +58,14 @@ def read_photo_reading(
     choice: Choice
     if mask is not None:
         mask_blob = read_blob(Path(mask))
+        sha256 = hashlib.sha256((sha256 + mask_blob.sha256).encode()).hexdigest()
         pixels, mask_notes = decode_mask(mask_blob, picture.size)
         choice = choice_of_bodies(pixels, "file", person, picture.name, mask_notes)
     elif picture.alpha is not None and hides_something(picture.alpha):
         choice = choice_of_bodies(alpha_mask(picture.alpha, picture.name), "alpha", person, picture.name, ())
     else:
         choice = segmented(crowd, person, picture.name)
-    up, up_notes = estimate_up(choice.mask, None, camera, crowd.people)
+    up, up_notes = estimate_up(choice.mask, None, camera, crowd.people, known=choice.source == "segmenter")
     capture = Capture(
         color=picture.color, mask=choice.mask, depth=None, camera=camera,
         camera_known=focal_px is not None or picture.focal_px is not None, name=picture.name, source_sha256=sha256,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -150,8 +151,9 @@ def _read_sequence(path: Path, given: Given) -> Sources:
     sources = read_parts(path.name, color, depth, calibration, given.mask)
     if len(files[0]) > 1:
         sources.notes.append(f"{path.name} is a recording of {len(files[0])} frames; the first is used.")
-    if calibration is None and (path / "rgb.txt").is_file():
-        sources.notes.append("The depth is read with TUM's scale of 5000 units a metre.")
+    if (path / "rgb.txt").is_file() and (sources.calibration is None or sources.calibration.unit_m is None):
+        # TUM's recordings have lists of frames beside the folders, and 5000 units a metre.
+        sources.depth = replace(sources.depth, unit_m=1 / 5000)
     return sources
 
 

@@ -89,7 +89,7 @@ def assemble(
             f"The person in {sources.name} has hardly any depth readings ({int((depth > 0).sum())} pixels).",
             "Check that depth, mask and colour belong to the same moment.",
         )
-    up, up_notes = estimate_up(mask, depth, grid.camera, crowd.people)
+    up, up_notes = estimate_up(mask, depth, grid.camera, crowd.people, known=choice.source == "segmenter")
     color, moved_notes = align_color(grid.color, mask, crowd) if choice.source == "depth" else (grid.color, ())
     capture = Capture(
         color=color, mask=mask, depth=depth, camera=grid.camera, camera_known=grid.camera_known,

@@ -21,33 +21,44 @@ _LEAN, _MAX_PITCH = np.radians(4.0), np.radians(30.0)
 
 
 def estimate_up(
-    mask: np.ndarray, depth: np.ndarray | None, camera: Camera, people: Callable[[], Sequence[Any]]
+    mask: np.ndarray,
+    depth: np.ndarray | None,
+    camera: Camera,
+    people: Callable[[], Sequence[Any]],
+    *,
+    known: bool = False,
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """(3,) f32 unit vector and notes. mask (H, W) bool, depth (H, W) f32 metres or None.
 
-    A body that is taller than wide in the picture stands, as nearly all do, and people (landmarks of everyone in
-    the picture) is not asked; depth then tells how far the camera was tilted. For one that lies across the picture,
-    up leads from its feet to its head.
+    A body that is taller than wide in the picture stands, as nearly all do; people (landmarks of everyone in the
+    picture) is asked about it only when that costs nothing any more (known). Depth then tells how far the camera was
+    tilted. For a body that lies across the picture or stands on its head, up leads from its feet to its head.
     """
     rows, cols = np.nonzero(mask)
     if rows.size == 0:
         return UP.copy(), ()
     points = _points(mask, depth, camera)
-    if np.ptp(rows) + 1 >= 0.9 * (np.ptp(cols) + 1):
-        return _standing(points), ()
-    everyone = people()
-    found = person_in(mask, everyone)
-    axis = None if found is None else _axis(everyone[found])
+    stands = np.ptp(rows) + 1 >= 0.9 * (np.ptp(cols) + 1)
+    axis = _axis_of(mask, people()) if known or not stands else None
     if axis is None:
+        if stands:
+            return _standing(points), ()
         return UP.copy(), ("The person seems to lie in the picture, and it is not clear where the head is.",)
     flat = (axis[1] - axis[0]) / np.array([camera.fx, camera.fy])
     up = np.array([flat[0], flat[1], 0.0]) / max(float(np.linalg.norm(flat)), 1e-9)
     if up @ UP > 0.7:
-        return UP.copy(), ()
+        return _standing(points) if stands else UP.copy(), ()
     if points is not None:
         long = _long_axis(points)
         up = long if long @ up > 0 else -long
-    return up.astype(np.float32), ("The person lies across the picture; up is taken from the feet to the head.",)
+    how = "is upside down" if up @ UP < -0.7 else "lies across the picture"
+    return up.astype(np.float32), (f"The person {how}; up is taken from the feet to the head.",)
+
+
+def _axis_of(mask: np.ndarray, people: Sequence[Any]) -> tuple[np.ndarray, np.ndarray] | None:
+    """Feet and head of the one in the mask, pixels, (2,) each; None where nobody is recognised."""
+    found = person_in(mask, people)
+    return None if found is None else _axis(people[found])
 
 
 def _points(mask: np.ndarray, depth: np.ndarray | None, camera: Camera) -> np.ndarray | None:
