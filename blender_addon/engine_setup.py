@@ -85,7 +85,7 @@ class EngineSetup:
             self.failure = LikenessError(
                 str(event.get("code", "engine.setup")),
                 str(event.get("message", "The set-up failed.")),
-                "Press Set Up Engine to go on from there; the log has the details.",
+                "Try again: it goes on from where it stopped.",
             )
 
     def stop(self) -> None:

@@ -74,6 +74,22 @@ def _create() -> None:
     runtime.watch()
 
 
+def start_setup() -> None:
+    """Install the engine as the preferences say. Raises LikenessError where that cannot begin."""
+    if runtime.setup is not None:
+        raise LikenessError("engine.busy", "The engine is being set up already.", "Wait until it is done.")
+    prefs = preferences()
+    wheelhouse = absolute(prefs.wheelhouse) if prefs.wheelhouse else None
+    if wheelhouse is None and not bpy.app.online_access:
+        raise LikenessError(
+            "environment.offline",
+            "Blender is set to stay offline.",
+            "Allow online access in Preferences > System, or choose a folder of wheels under Other Ways.",
+        )
+    plan = SetupPlan.from_extension(INSTALLED_FOLDER, sys.executable, absolute(prefs.engine_folder), wheelhouse)
+    runtime.start_setup(EngineSetup(plan, engine_log().with_name("setup.log")), start_setup)
+
+
 class LIKENESS_OT_choose(LikenessOperator, bpy.types.Operator):
     """Choose a photo, or a capture: a file with colour and depth, or a folder of them"""
 
@@ -204,17 +220,18 @@ class LIKENESS_OT_dismiss(LikenessOperator, bpy.types.Operator):
 
 
 class LIKENESS_OT_open_log(LikenessOperator, bpy.types.Operator):
-    """Open the engine's log: it holds what a developer needs, and no pictures"""
+    """Open the latest log, of the engine or of its set-up: it holds what a developer needs, and no pictures"""
 
     bl_idname = "likeness.open_log"
     bl_label = "Open Log"
 
     def run(self, _context: bpy.types.Context) -> None:
         """Hand the file to the system."""
-        if not engine_log().is_file():
+        logs = sorted(engine_log().parent.glob("*.log"), key=lambda path: path.stat().st_mtime)
+        if not logs:
             raise LikenessError("usage.log", "There is no log yet.", "It is written when the engine starts.")
-        if bpy.ops.wm.path_open(filepath=str(engine_log())) != {"FINISHED"}:
-            raise LikenessError("environment.open", f"The log is at {engine_log()}.", "Open it by hand.")
+        if bpy.ops.wm.path_open(filepath=str(logs[-1])) != {"FINISHED"}:
+            raise LikenessError("environment.open", f"The log is at {logs[-1]}.", "Open it by hand.")
 
 
 class LIKENESS_OT_setup_engine(LikenessOperator, bpy.types.Operator):
@@ -223,20 +240,9 @@ class LIKENESS_OT_setup_engine(LikenessOperator, bpy.types.Operator):
     bl_idname = "likeness.setup_engine"
     bl_label = "Set Up Engine"
 
-    def run(self, context: bpy.types.Context) -> None:
+    def run(self, _context: bpy.types.Context) -> None:
         """Start the set-up; the panel shows how far it is."""
-        if runtime.setup is not None:
-            raise LikenessError("engine.busy", "The engine is being set up already.", "Wait until it is done.")
-        prefs = preferences(context)
-        wheelhouse = absolute(prefs.wheelhouse) if prefs.wheelhouse else None
-        if wheelhouse is None and not bpy.app.online_access:
-            raise LikenessError(
-                "environment.offline",
-                "Blender is set to stay offline.",
-                "Allow online access in Preferences > System, or choose a folder of wheels under Other Ways.",
-            )
-        plan = SetupPlan.from_extension(INSTALLED_FOLDER, sys.executable, absolute(prefs.engine_folder), wheelhouse)
-        runtime.start_setup(EngineSetup(plan, engine_log().with_name("setup.log")))
+        start_setup()
 
 
 CLASSES = (

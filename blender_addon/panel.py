@@ -13,6 +13,9 @@ from .pictures import icon, thumbnails
 from .preferences import engine_python, preferences
 from .wrapping import paragraph
 
+#: Errors that a new set-up of the engine mends.
+_ENGINE_FAULTS = ("engine.missing", "engine.protocol", "engine.start", "engine.garbage", "environment.package")
+
 
 class LIKENESS_PT_main(bpy.types.Panel):
     """One column in the order of work; one main button in each state"""
@@ -126,17 +129,21 @@ def draw_failure(layout: bpy.types.UILayout, context: bpy.types.Context) -> None
     paragraph(box, context, failure.message, icon="ERROR", reserve_pt=8)
     if failure.hint:
         paragraph(box, context, failure.hint, icon="BLANK1", reserve_pt=8)
+    family, retry = failure.code.split(".", 1)[0], runtime.session.retry is not None
     row = layout.row()
     row.scale_y = 1.4
-    if failure.code in ("engine.missing", "engine.protocol", "engine.start", "engine.garbage", "environment.package"):
+    if failure.code in _ENGINE_FAULTS:
         row.operator("likeness.setup_engine", icon="IMPORT")
-    elif runtime.session.retry is not None:
+    elif family in ("capture", "photo", "input"):
+        row.operator("likeness.choose", text="Choose Another", icon="FILEBROWSER")
+    elif retry:
         row.operator("likeness.try_again", icon="FILE_REFRESH")
+        retry = False
     row = layout.row()
-    row.operator("likeness.open_log", icon="TEXT")
+    if retry:
+        row.operator("likeness.try_again", icon="FILE_REFRESH")
     row.operator("likeness.dismiss", icon="X")
-    if runtime.session.source is not None:
-        layout.operator("likeness.forget", icon="FILEBROWSER")
+    layout.operator("likeness.open_log", icon="TEXT")
 
 
 class LIKENESS_PT_engine(bpy.types.Panel):

@@ -5,7 +5,7 @@ import atexit
 import contextlib
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import bpy
 
@@ -25,11 +25,12 @@ setup: EngineSetup | None = None
 _drawn_version = -1
 
 
-def start_setup(new: EngineSetup) -> None:
-    """Follow a set-up of the engine."""
+def start_setup(new: EngineSetup, again: Callable[[], None]) -> None:
+    """Follow a set-up of the engine. again: starts it once more, for Try Again after a failure."""
     global setup
     setup = new
     session.dismiss()
+    session.retry = again
     watch()
 
 
@@ -43,7 +44,7 @@ def tick() -> bool:
         if setup.finished:
             done, setup = setup, None
             if done.failure is not None:
-                session.fail(done.failure)
+                session.fail(done.failure, session.retry)
             elif done.python:
                 session.notice = "The engine is ready. Choose a photo or capture."
     if session.arrivals:

@@ -7,7 +7,7 @@ import blf
 import bpy
 
 #: Margins, panel borders and the scroll bar, in points before the interface's scale.
-_MARGIN_PT = 48
+_MARGIN_PT = 56
 _FONT_PT = 11
 
 

@@ -83,6 +83,8 @@ def test_failed_set_up_is_told(setup, addon, mode, code, words):
     pump(runtime, lambda: runtime.session.failure is not None)
     assert runtime.session.failure.code == code and words in runtime.session.failure.message
     assert runtime.setup is None and addon("preferences").engine_python() is None
+    bpy.ops.likeness.try_again()
+    assert runtime.setup is not None and runtime.session.failure is None
 
 
 def test_set_up_can_be_stopped(setup):
