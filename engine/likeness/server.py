@@ -171,4 +171,3 @@ def serve() -> int:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
     Server(sys.stdin.buffer, messages).run()
     return 0
-
