@@ -28,6 +28,8 @@ class Limits:
     silence_s: float = 300.0
     cancel_s: float = 5.0
     grace_s: float = 5.0
+    #: An engine without work holds half a gigabyte; starting another one takes seconds.
+    idle_s: float = 600.0
 
 
 @dataclass
@@ -173,6 +175,11 @@ class EngineClient:
         for call in waiting:
             if call.method != "hello":
                 call.answered(None, error)
+
+    def leave(self) -> None:
+        """Let an engine without work go, in its own time."""
+        self.alive = False
+        self._child.end()
 
     def give_up(self, error: LikenessError) -> None:
         """Stop using the engine for a reason of the caller's; it is terminated, then killed."""

@@ -137,11 +137,17 @@ class Session:
         if self.client.last_word != heard:
             self.version += 1
         now, job = time.monotonic(), self.job
-        if job is None or not self.client.alive:
+        if not self.client.alive:
+            return
+        silence_s = now - self.client.last_word
+        if job is None:
+            if self.client.ready and not self.inspecting and silence_s > self.limits.idle_s:
+                self.client.leave()
+                self.version += 1
             return
         if job.cancelling_since is not None and now - job.cancelling_since > self.limits.cancel_s:
             self.client.give_up(LikenessError(CANCELLED, "The job was cancelled."))
-        elif now - self.client.last_word > self.limits.silence_s:
+        elif silence_s > self.limits.silence_s:
             self.client.give_up(
                 LikenessError(
                     "engine.silent",
@@ -203,9 +209,9 @@ class Session:
     @property
     def busy(self) -> bool:
         """Whether something is under way that tick() has to follow."""
-        return bool(self.job or self.inspecting or self.arrivals or self._leaving) or (
-            self.client is not None and self.client.alive and not self.client.ready
-        )
+        client = self.client
+        starting_or_ending = client is not None and not (client.ready if client.alive else client.gone)
+        return bool(self.job or self.inspecting or self.arrivals or self._leaving) or starting_or_ending
 
     def close(self) -> None:
         """End all engines: Blender quits or the extension is disabled."""

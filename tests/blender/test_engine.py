@@ -125,7 +125,9 @@ def test_engine_that_does_not_obey_is_ended(engine, addon):
     bpy.ops.likeness.cancel()
     pump(addon, lambda: session.job is None)
     assert session.failure is None and "Cancelled" in session.notice
-    pump(addon, lambda: process.poll() is not None)
+    while addon("runtime").tick():  # the timer goes on as long as tick() says that something is under way
+        time.sleep(0.01)
+    assert process.poll() is not None
 
 
 FAILURES = {
@@ -219,6 +221,16 @@ def test_closing_leaves_no_orphan(engine, addon):
     assert process.poll() is not None
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)
+
+
+def test_engine_without_work_leaves_and_comes_back(engine, addon):
+    session = engine("good", idle_s=0.3)
+    bpy.ops.likeness.choose(filepath=str(engine.capture), wait=True)
+    process = process_of(session)
+    pump(addon, lambda: process.poll() is not None)
+    assert process.returncode == 0 and session.failure is None, "it left because its input was closed"
+    bpy.ops.likeness.create_avatar(wait=True)
+    assert bpy.data.objects["Box"]
 
 
 def test_child_sees_nothing_of_blenders_python(engine, addon, monkeypatch):

@@ -37,7 +37,7 @@ def test_nothing_heavy_is_imported_and_nothing_global_is_touched():
     assert not [path for path in sys.path if path.startswith(inside)]
 
 
-def test_clean_exit_of_blender():
+def test_clean_exit_of_blender(tmp_path):
     """4.2 ends with a crash when a class or handler is left behind: a clean end shows that unregister is complete."""
     code = (
         "import bpy, importlib, sys\n"
@@ -46,8 +46,7 @@ def test_clean_exit_of_blender():
         "bpy.ops.preferences.addon_disable(module='" + MODULE + "')\n"
         "print('ended')\n"
     )
-    environment = dict(os.environ)
-    environment["BLENDER_USER_RESOURCES"] += "-second"
+    environment = dict(os.environ, BLENDER_USER_RESOURCES=str(tmp_path))
     done = subprocess.run(
         [sys.executable, "-c", code, os.environ["LIKENESS_ZIP"]],
         capture_output=True,
