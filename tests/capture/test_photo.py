@@ -151,7 +151,7 @@ def test_the_focal_length_given_wins(figure, tmp_path, fake_finder):
     for wrong in (0.0, -5.0, float("nan"), 1e9):
         with pytest.raises(LikenessError) as caught:
             read_photo(path, focal_px=wrong, finder=finder)
-        assert caught.value.code == "photo.focal" and caught.value.exit_code == 3
+        assert caught.value.code == "input.focal" and caught.value.exit_code == 3
 
 
 def test_large_photos_are_shrunk_with_their_focal_length(figure, tmp_path, monkeypatch):

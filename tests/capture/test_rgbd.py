@@ -363,6 +363,12 @@ def test_without_intrinsics_a_camera_is_assumed_and_said(figure, tmp_path):
     capture = read_capture(folder / "color.png", folder / "depth.png")
     assert not capture.camera_known and capture.camera.fx == pytest.approx(1.2 * 320)
     assert any("without intrinsics" in w for w in capture.warnings)
+    told = read_capture(folder / "color.png", folder / "depth.png", focal_px=352.0)
+    assert told.camera_known and told.camera == figure.camera
+    assert not any("intrinsics" in w for w in told.warnings)
+    with pytest.raises(LikenessError) as caught:
+        read_capture(folder, focal_px=3.0)
+    assert caught.value.code == "input.focal" and "color.png" in caught.value.message
 
 
 def test_the_hash_follows_the_content(figure, tmp_path):

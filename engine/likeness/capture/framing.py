@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from likeness.core.camera import Camera
 from likeness.core.capture import Capture
+from likeness.core.errors import LikenessError
 
 #: Focal length of an unknown camera as a share of the longest side: 45 degrees, a phone's main lens in a light crop.
 ASSUMED_FOCAL = 1.2
@@ -24,6 +27,18 @@ def assumed_camera(size: tuple[int, int], focal_px: float | None) -> Camera:
     width, height = size
     focal = focal_px if focal_px is not None else ASSUMED_FOCAL * max(size)
     return Camera(focal, focal, (width - 1) / 2, (height - 1) / 2, width, height)
+
+
+def checked_focal(focal_px: float, size: tuple[int, int], name: str) -> float:
+    """A focal length that the artist gave, in pixels of a picture of (width, height). Raises `input.focal`."""
+    longest = max(size)
+    if not (math.isfinite(focal_px) and 0.2 * longest <= focal_px <= 50 * longest):
+        raise LikenessError(
+            "input.focal",
+            f"A focal length of {focal_px:g} pixels cannot belong to {name} ({size[0]} x {size[1]}).",
+            f"Give it in pixels of this picture, a phone's is about {longest}, or leave it out.",
+        )
+    return focal_px
 
 
 def framing_warnings(capture: Capture) -> tuple[str, ...]:

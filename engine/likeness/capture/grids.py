@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from likeness.core.errors import LikenessError
 
 from .cleaning import drop_flying
 from .distortion import Distortion, resample, source_pixels
-from .framing import assumed_camera
+from .framing import assumed_camera, checked_focal
 from .intrinsics import Calibration, Lens, check_lens_size
 from .masks import same_shape
 from .registration import register_depth
@@ -47,8 +47,9 @@ class Grid:
         return resample(mask.astype(np.uint8), columns, rows, nearest=True) > 0
 
 
-def one_grid(sources: Sources, depth: np.ndarray) -> Grid:
+def one_grid(sources: Sources, depth: np.ndarray, focal_px: float | None = None) -> Grid:
     """Bring the parts of a capture to one view. depth: (h, w) f32 metres on its own grid.
+    focal_px: of the colour picture as stored, which overrides the files' for a registered pair.
 
     Raises `capture.size` where colour and depth do not belong together and `capture.intrinsics` where the
     calibration belongs to other pictures.
@@ -60,7 +61,10 @@ def one_grid(sources: Sources, depth: np.ndarray) -> Grid:
         notes.append("Depth was seen by a camera of its own and was registered to colour.")
     else:
         _check_shapes(sources)
-        camera, straighten = _one_camera(sources, notes)
+        # What the files lack or only guess needs no word when the artist says it.
+        camera, straighten = _one_camera(sources, notes if focal_px is None else [])
+        if focal_px is not None:
+            camera = _refocused(camera, sources, focal_px)
         if straighten is not None:
             depth = _straight(depth, camera.scaled(depth.shape[1], depth.shape[0]), straighten, nearest=True)
         if sources.depth.size != color.size:
@@ -74,8 +78,15 @@ def one_grid(sources: Sources, depth: np.ndarray) -> Grid:
         pixels = _straight(pixels, camera, straighten, nearest=False)
         alpha = None if alpha is None else _straight(alpha, camera, straighten, nearest=False)
         notes.append("Lens distortion was removed.")
-    known = (calibration is not None and calibration.known) or (calibration is None and color.focal_px is not None)
+    known = calibration.known if calibration is not None else color.focal_px is not None
+    known = known or focal_px is not None
     return Grid(pixels, alpha, depth, camera, known, straighten, notes)
+
+
+def _refocused(camera: Camera, sources: Sources, focal_px: float) -> Camera:
+    stored = sources.color.stored_size or sources.color.size
+    focal = checked_focal(focal_px, stored, sources.color.name) * camera.width / stored[0]
+    return replace(camera, fx=focal, fy=focal)
 
 
 def _straight(image: np.ndarray, camera: Camera, distortion: Distortion, *, nearest: bool) -> np.ndarray:

@@ -42,7 +42,7 @@ def inspect(
     if depth is None and _is_picture(source):
         reading = read_photo_reading(source, mask, focal_px, person, finder=finder)
     else:
-        reading = read_reading(source, depth, intrinsics, mask, unit, person, finder=finder)
+        reading = read_reading(source, depth, intrinsics, mask, unit, person, focal_px=focal_px, finder=finder)
     found = _describe(reading, person)
     found["thumbnails"] = {}
     if thumbnails is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +10,9 @@ import numpy as np
 
 from likeness.core.camera import Camera
 from likeness.core.capture import Capture
-from likeness.core.errors import LikenessError
 
 from .files import read_blob
-from .framing import assumed_camera, framing_warnings
+from .framing import assumed_camera, checked_focal, framing_warnings
 from .images import Picture, decode_picture
 from .masking import Choice, choice_of_bodies, segmented
 from .masks import alpha_mask, decode_mask, hides_something
@@ -35,7 +33,7 @@ def read_photo(
 
     focal_px: focal length in pixels of the upright picture; else from EXIF, else 1.2 times the longest side.
     person: counted from 0, best first. finder: stands in for the detector.
-    Raises LikenessError `input.*` (files), `photo.focal`, `capture.no_person`, `capture.person`,
+    Raises LikenessError `input.*` (files), `input.focal`, `capture.no_person`, `capture.person`,
     `capture.empty_mask`, `capture.mask_size`.
     """
     return read_photo_reading(path, mask, focal_px, person, finder=finder).capture
@@ -76,17 +74,10 @@ def read_photo_reading(
 
 
 def _camera(picture: Picture, focal_px: float | None) -> tuple[Camera, tuple[str, ...]]:
-    """The camera given, else EXIF's, else the usual one. Raises `photo.focal`."""
+    """The camera given, else EXIF's, else the usual one. Raises `input.focal`."""
     if focal_px is None:
         return assumed_camera(picture.size, picture.focal_px), ()
-    longest = max(picture.size)
-    if not (math.isfinite(focal_px) and 0.2 * longest <= focal_px <= 50 * longest):
-        raise LikenessError(
-            "photo.focal",
-            f"A focal length of {focal_px:g} pixels cannot belong to {picture.name} "
-            f"({picture.size[0]} x {picture.size[1]}).",
-            f"Give it in pixels of this picture; a phone's is about {1.0 * longest:.0f}, or leave it out.",
-        )
     # The artist reads the focal length off the file, which may have been shrunk to be worked on.
     stored = picture.stored_size or picture.size
+    focal_px = checked_focal(focal_px, stored, picture.name)
     return assumed_camera(picture.size, focal_px * picture.size[0] / stored[0]), ()

@@ -46,16 +46,18 @@ def read_capture(
     unit: str | float | None = None,
     person: int = 0,
     *,
+    focal_px: float | None = None,
     finder: PeopleFinder | None = None,
 ) -> Capture:
     """Read one RGB-D capture of one person.
 
     path: a folder, a container file (.npz, .r3d), or the colour picture (then depth is needed). unit: of depth, "mm",
-    "m" or metres a unit; overrides the files. person: counted from 0, best first. finder: stands in for the detector.
+    "m" or metres a unit; overrides the files. person: counted from 0, best first. focal_px: of the
+    colour picture, overrides the files where depth is registered to colour. finder: stands in for the detector.
     Returns colour, mask and depth on colour's grid, undistorted, metres, camera space.
     Raises LikenessError `input.*` (files), `capture.*` (content); every one names the file.
     """
-    return read_reading(path, depth, intrinsics, mask, unit, person, finder=finder).capture
+    return read_reading(path, depth, intrinsics, mask, unit, person, focal_px=focal_px, finder=finder).capture
 
 
 def read_reading(
@@ -66,20 +68,26 @@ def read_reading(
     unit: str | float | None = None,
     person: int = 0,
     *,
+    focal_px: float | None = None,
     finder: PeopleFinder | None = None,
 ) -> Reading:
     """As read_capture, with what `inspect` shows beside the capture."""
     given = Given(*(Path(p) if p is not None else None for p in (depth, intrinsics, mask)))
     sources = find_reader(Path(path), given).read(Path(path), given)
-    return assemble(sources, unit=unit, person=person, finder=finder)
+    return assemble(sources, unit=unit, person=person, focal_px=focal_px, finder=finder)
 
 
 def assemble(
-    sources: Sources, *, unit: str | float | None = None, person: int = 0, finder: PeopleFinder | None = None
+    sources: Sources,
+    *,
+    unit: str | float | None = None,
+    person: int = 0,
+    focal_px: float | None = None,
+    finder: PeopleFinder | None = None,
 ) -> Reading:
     """Parts of a capture to a Capture; arguments and errors as in read_capture."""
     unit_m, notes = depth_unit(sources.depth, sources.calibration.unit_m if sources.calibration else None, unit)
-    grid = one_grid(sources, to_metres(sources.depth, unit_m))
+    grid = one_grid(sources, to_metres(sources.depth, unit_m), focal_px)
     crowd = Crowd(grid.color, finder)
     choice = choose_mask(sources, grid, person, crowd)
     mask, depth = _on_person(grid, choice.mask, choice.source)
