@@ -245,7 +245,7 @@ def free_output(folder: Path, name: str) -> Path:
 
 
 #: File names that say what a picture is, not who is in it.
-_NAMELESS = {"color", "colour", "rgb", "image", "photo", "depth", "capture"}
+_NAMELESS = {"color", "colour", "rgb", "depth"}
 
 
 def capture_of(path: Path) -> Path:
