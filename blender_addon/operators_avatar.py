@@ -6,7 +6,7 @@ from pathlib import Path
 import bpy
 from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 
-from . import importer, motion, stage
+from . import importer, motion, overlay, stage
 from .core.avatar import read_avatar
 from .core.errors import LikenessError
 from .core.motion import list_clips, read_clip
@@ -175,6 +175,23 @@ class LIKENESS_OT_frame_avatar(LikenessOperator, bpy.types.Operator):
             bpy.ops.view3d.view_selected()
 
 
+class LIKENESS_OT_show_guessed(LikenessOperator, bpy.types.Operator):
+    """Colour the surface in this view: orange was guessed, grey was seen. Again: back to the textures"""
+
+    bl_idname = "likeness.show_guessed"
+    bl_label = "Show Guessed"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Only where there is a 3D view to colour."""
+        return context.space_data is not None and context.space_data.type == "VIEW_3D"
+
+    def run(self, context: bpy.types.Context) -> None:
+        """Toggle the overlay."""
+        rig = wanted_avatar(context)
+        overlay.toggle(context, [child for child in rig.children if child.type == "MESH"])
+
+
 class LIKENESS_OT_add_camera(LikenessOperator, bpy.types.Operator):
     """Add lights, and a camera that follows the avatar and becomes the scene's; what is there already stays"""
 
@@ -194,6 +211,7 @@ CLASSES = (
     LIKENESS_OT_apply_capture_pose,
     LIKENESS_OT_rest_pose,
     LIKENESS_OT_frame_avatar,
+    LIKENESS_OT_show_guessed,
     LIKENESS_OT_add_camera,
 )
 

@@ -4,6 +4,7 @@
 import bpy
 
 from .importer import CONFIDENCE_KEY, LICENCE_KEY
+from .overlay import shows_guessed
 from .wrapping import paragraph
 
 #: Below this a limb is called unsure.
@@ -17,6 +18,7 @@ def draw_avatar(layout: bpy.types.UILayout, context: bpy.types.Context, rig: bpy
     row = box.row()
     row.label(text=rig.name, icon="OUTLINER_OB_ARMATURE")
     row.operator("likeness.frame_avatar", text="Frame It")
+    row.operator("likeness.show_guessed", text="", icon="OVERLAY", depress=shows_guessed(context))
     sentence = confidence_text(dict(rig.get(CONFIDENCE_KEY, {})))
     if sentence:
         paragraph(box, context, sentence, reserve_pt=8)

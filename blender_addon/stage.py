@@ -70,6 +70,8 @@ def add_stage(context: bpy.types.Context, rig: bpy.types.Object) -> bpy.types.Ob
         sun.location = Vector(direction) * 2
         sun.rotation_euler = (-Vector(direction)).to_track_quat("-Z", "Y").to_euler()
         made.append(sun)
+    if scene.world is None:  # without one the surroundings are black
+        scene.world = bpy.data.worlds.new(f"{rig.name} World")
     for one in made:
         collection.objects.link(one)
     return camera

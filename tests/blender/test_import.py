@@ -84,6 +84,19 @@ def test_rest_axes_are_square(scene, addon, tmp_path, seed):
     assert np.abs(axes @ axes.transpose(0, 2, 1) - np.eye(3)).max() < 3e-6
 
 
+def test_guessed_surface_is_coloured(scene, addon, mannequin_folder):
+    """Orange where nothing was seen, grey where everything was, in between in between."""
+    body = addon("importer").import_avatar(mannequin_folder).children[0]
+    seen = addon("core.avatar").read_avatar(mannequin_folder).seen
+    for _ in range(2):  # painting again replaces
+        addon("overlay").paint_guessed(body)
+    colours = np.empty(4 * len(seen), np.float32)
+    body.data.color_attributes["guessed"].data.foreach_get("color", colours)
+    red_over_blue = colours.reshape(-1, 4)[:, 0] - colours.reshape(-1, 4)[:, 2]
+    assert np.corrcoef(red_over_blue, seen)[0, 1] < -0.999
+    assert len(body.data.color_attributes) == 1 and body.data.color_attributes.active_color.name == "guessed"
+
+
 def test_second_import_keeps_the_first(scene, mannequin_folder):
     bpy.ops.likeness.import_avatar(filepath=str(mannequin_folder))
     first = bpy.context.object
