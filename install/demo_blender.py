@@ -24,7 +24,7 @@ FPS = 24
 #: Few, because the denoiser evens them out: 4 s of processor time a frame instead of 16.
 SAMPLES = 8
 #: Where the camera stands, seen from the person: to its front right (its face looks along -Y), at breast height.
-CAMERA_OFFSET_M = Vector((-1.35, -4.1, 0.25))
+CAMERA_OFFSET_M = Vector((-1.45, -4.4, 0.25))
 LENS_MM = 50.0
 
 
