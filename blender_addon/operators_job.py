@@ -64,7 +64,7 @@ def _create() -> None:
     engine = session.engine(require_engine(context), engine_log())
     params = input_params(context)
     photo = is_photo(source, session.facts, params)
-    unused = ("unit", "depth", "intrinsics") if photo else ("focal_px",)
+    unused = ("unit", "depth", "intrinsics") if photo else ()
     params = {k: v for k, v in params.items() if k not in unused}
     params |= {"photos": [str(source)]} if photo else {"capture": str(source)}
     params |= {"method": "draped", "preset": settings(context).preset, "name": avatar_name(source)}

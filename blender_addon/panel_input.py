@@ -64,9 +64,8 @@ def _draw_details(layout: bpy.types.UILayout, context: bpy.types.Context, facts:
         return
     body.use_property_split, body.use_property_decorate = True, False
     body.prop(chosen, "mask")
-    if facts.get("kind") == "photo":
-        body.prop(chosen, "focal_px")
-    else:
+    body.prop(chosen, "focal_px")
+    if facts.get("kind") != "photo":
         for name in ("unit", "depth", "intrinsics"):
             body.prop(chosen, name)
     if people is None:

@@ -71,7 +71,7 @@ class LikenessSettings(bpy.types.PropertyGroup):
         ],
     )
     focal_px: FloatProperty(
-        name="Focal length", description="Of a photo, in pixels; 0: from the file, else guessed", min=0.0, max=100000.0
+        name="Focal length", description="In pixels; 0: from the file, else guessed", min=0.0, max=100000.0
     )
     person: IntProperty(name="Person", description="Which of several people, from 0", min=0, max=63)
 
