@@ -6,16 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .correspond import Wishes
 from .solve import SmoothField
 
 # Hollows narrower than this are bridged; a waist or the small of the back is wider and stays.
-BRIDGE_M = 0.035
-# Nobody shows hollows under clothes in a photo: trunk and feet are dressed unless depth says otherwise.
-DRESSED_BY_DEFAULT = {"trunk": 1.0, "legs": 0.5, "feet": 1.0, "arms": 0.0, "bare": 0.0}
-# The default counts as much as this many vertices that measure a hollow of 5 mm.
-DEFAULT_VOTES = 20
-HOLLOW_M = 0.002
+BRIDGE_M = 0.05
+# Regions whose hollows cloth hides. Front hollows are corrected by depth anyway; this is for the sides that nobody saw.
+DRESSED = {"trunk": 1.0, "legs": 0.5, "feet": 1.0, "arms": 0.0, "bare": 0.0}
+# A body that fits four fifths of a region's readings this well wears nothing there, or nothing that matters.
+BARE_M = 0.003
+LEAST_VOTES = 50.0
 
 
 def region(joint_name: str) -> str:
@@ -37,26 +36,25 @@ def hollows(vertices: np.ndarray, normals: np.ndarray, field: SmoothField) -> np
     return np.maximum(np.sum((smooth - vertices) * normals, axis=1), 0.0)
 
 
-def dressed(
-    hollow: np.ndarray, normals: np.ndarray, depth: Wishes, weights: np.ndarray, names: Sequence[str]
-) -> np.ndarray:
+def dressed(misfit: np.ndarray, weight: np.ndarray, weights: np.ndarray, names: Sequence[str]) -> np.ndarray:
     """(V,) 0..1: how far hollows are bridged, region by region.
 
-    Where depth was measured, the share of each hollow (V,) metres that the readings fill decides; weights (V, J).
+    misfit (V,): distance of measured depth from the undressed body, metres, counted by weight (V,). Where a region of
+    the body lies on its measurement to some millimetres nothing is worn there. weights (V, J), names of the joints.
     """
-    cosine = np.sum(normals * depth.normal, axis=1)
-    facing = cosine > 0.3
-    above = np.sum(depth.normal * depth.move, axis=1) / np.where(facing, cosine, 1.0)
-    vote = np.where(facing & (hollow > HOLLOW_M), depth.weight, 0.0)
     strongest = np.argmax(weights, axis=1)
-    share = np.zeros(len(names))
     regions = np.array([region(n) for n in names])
-    for name, default in DRESSED_BY_DEFAULT.items():
+    share = np.zeros(len(names))
+    for name, default in DRESSED.items():
         joints = regions == name
-        if name == "bare":
-            continue
-        mine = joints[strongest] * vote
-        prior = DEFAULT_VOTES * 0.005**2
-        filled = (np.sum(mine * hollow * above) + prior * default) / (np.sum(mine * hollow**2) + prior)
-        share[joints] = np.clip(filled, 0.0, 1.0)
+        votes = joints[strongest] * weight
+        share[joints] = default
+        if votes.sum() > LEAST_VOTES:
+            share[joints] *= np.clip((_quantile(misfit, votes, 0.8) - BARE_M) / BARE_M, 0.0, 1.0)
     return weights @ share
+
+
+def _quantile(values: np.ndarray, weights: np.ndarray, share: float) -> float:
+    order = np.argsort(values, kind="stable")
+    total = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(total, share * total[-1])])

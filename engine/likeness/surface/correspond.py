@@ -14,6 +14,9 @@ from .view import Rays, View, outline_distance
 
 # A depth pixel is labelled by the nearest vertex; a quarter of the pixels of a 2-megapixel map tells as much.
 MAX_LABELLED = 60_000
+# Whatever of the body lies further outside the mask than any fit error was missed by the mask (black cloth returns no
+# depth), and is left where the body has it.
+MAX_INWARD_M = 0.08
 
 
 @dataclass(frozen=True)
@@ -147,13 +150,13 @@ def outline_wishes(view: View, rays: Rays, normals: np.ndarray, reach_m: float, 
 
     # Inwards: towards the mask's nearest pixel, for every vertex that sticks out. Both outlines are sampled from pixel
     # masks of one resolution, so that their rounding cancels: a body on its own mask does not move.
-    index = ndimage.distance_transform_edt(~view.mask, return_distances=False, return_indices=True)
+    distance, index = ndimage.distance_transform_edt(~view.mask, return_indices=True)
     row, col = _pixel(uv, view.mask.shape)
     nearest = np.stack([index[1][row, col], index[0][row, col]], axis=1) - uv
-    sticks_out = known & (mask_rim < 0)
+    missed = _missed(covered & ~view.mask & view.known, distance * float(np.median(px)))
+    sticks_out = known & (mask_rim < 0) & ~missed[row, col]
     inward = np.maximum(np.minimum(own_rim, 1.5) - mask_rim, 0.0)
     pull = nearest * (inward / np.maximum(np.linalg.norm(nearest, axis=1), 1e-9))[:, None]
-    inward_m = inward * px
 
     on_rim = known & (np.abs(own_rim) < 2.0) & (profile > 0)
     gap = mask_rim - own_rim
@@ -164,15 +167,24 @@ def outline_wishes(view: View, rays: Rays, normals: np.ndarray, reach_m: float, 
     on_rim[wide] &= reach >= 0
     push = outward * outward_px[:, None]
 
-    # Falls off with the way to go, but never to nothing: hair and hems are far from the body and still true.
-    far = np.maximum(1 - inward_m / reach_m, 0.0)
     move2d = np.where(sticks_out[:, None], pull, push)
-    weight = np.where(sticks_out, far, np.where(on_rim, profile, 0.0))
+    weight = np.where(sticks_out, 1.0, np.where(on_rim & ~missed[row, col], profile, 0.0))
     move = np.concatenate([move2d * px[:, None], np.zeros((len(vertices), 1))], axis=1)
     size = np.linalg.norm(move, axis=1, keepdims=True)
     direction = np.concatenate([outward, np.zeros((len(vertices), 1))], axis=1)
     towards = np.where(size > 1e-9, move / np.maximum(size, 1e-12), direction)
     return Wishes(move, weight, towards, np.zeros(len(vertices)))
+
+
+def _missed(overhang: np.ndarray, distance_m: np.ndarray) -> np.ndarray:
+    """(H, W) bool: the pieces of `overhang` (body outside the mask) that reach too far outside to be a fit error."""
+    label, count = ndimage.label(overhang)
+    if count == 0:
+        return np.zeros(overhang.shape, bool)
+    farthest = np.asarray(ndimage.maximum(distance_m, label, index=np.arange(count + 1)))
+    farthest[0] = 0.0
+    # The rim of such a piece is cut through the body and says as little as the piece itself.
+    return ndimage.binary_dilation((farthest > MAX_INWARD_M)[label], iterations=4)
 
 
 def _reach(

@@ -31,24 +31,30 @@ from .view import Rays, View, make_view
 # 12 mm is two pixels of a Kinect at 2 m; shorter edges would carry no more cloth, only time.
 MAX_EDGE_M = 0.012
 # Depth gates: first wide enough for a fit that is 10 cm off, at last narrower than a forearm.
-BONE_GATES_M = (0.20, 0.16, 0.12, 0.10, 0.08)
+BONE_GATES_M = (0.20, 0.15, 0.11, 0.08)
 # (length, gate, reach of the outline) of the rounds that find the thickness of cloth along the normals.
-THICKNESS_ROUNDS = ((0.30, 0.12, 0.06), (0.20, 0.10, 0.10), (0.14, 0.08, 0.16), (0.09, 0.08, 0.25))
+THICKNESS_ROUNDS = ((0.30, 0.15, 0.06), (0.20, 0.12, 0.12), (0.12, 0.12, 0.25))
 # The same for the rounds that move vertices freely, coarse to fine.
-FREE_ROUNDS = ((0.10, 0.10, 0.25), (0.07, 0.08, 0.25), (0.045, 0.06, 0.25), (0.03, 0.05, 0.25), (0.02, 0.05, 0.25))
-FINE_ROUNDS = ((0.010, 0.04, 0.05), (0.006, 0.03, 0.02), (0.005, 0.03, 0.02))
+FREE_ROUNDS = ((0.09, 0.12, 0.25), (0.06, 0.10, 0.25), (0.035, 0.08, 0.25), (0.02, 0.06, 0.25))
+FINE_ROUNDS = ((0.010, 0.04, 0.05), (0.005, 0.03, 0.02))
 # The outline is a strip one vertex wide that has to hold against whole sides covered by depth.
 OUTLINE_WEIGHT = 3.0
 MAX_STEP_M = 0.06
+# Normals are averaged over about this much for the direction in which cloth lies above the skin.
+BROAD_M = 0.03
 # A finger is two pixels wide: what single pixels say of it bends it like wax. Hands go where the arm's bones took them.
 HAND_SAY = 0.15
 HAND_LENGTH_M = 0.08
 # Lips and lids are two or three pixels high as well: below this length the body's own features stay.
 FACE_LENGTH_PX = 3.5
+FACE_LENGTH_M = 0.014
+# Black shoes return no depth, so that a mask made of depth misses them: such an outline must not crumple a foot.
+FOOT_OUTLINE_SAY = 0.3
+FOOT_LENGTH_M = 0.03
 # Readings noisier than this (dark or far cloth) are averaged over a larger neighbourhood.
 NOISE_M = 0.0012
-HOLD = 0.03
-HOLD_BELOW_M = 0.06
+HOLD = 0.05
+HOLD_BELOW_M = 0.08
 
 
 @dataclass(frozen=True)
@@ -56,13 +62,14 @@ class _Skin:
     """What stays the same during a drape.
 
     joint (V,) strongest joint, neighbours (J, J) bool, stiffness (V,) factor on lengths, bare (V,) 0..1 on hands,
-    face (V,) 0..1 on the head.
+    foot (V,) 0..1 on the feet, face (V,) 0..1 on the head.
     """
 
     joint: np.ndarray
     neighbours: np.ndarray
     stiffness: np.ndarray
     bare: np.ndarray
+    foot: np.ndarray
     face: np.ndarray
 
 
@@ -85,7 +92,7 @@ def drape(capture: Capture, model: BodyModel, fit: Fit, *, report: Report = quie
     skin = _skin(model, mesh.weights[main])
     drape_job = _Drape(view, body, faces, skin, report)
     drape_job.follow_bones(
-        BoneCorrection(body, vertex_normals(body, faces), mesh.weights[main], joints, model.parents, model.joint_names)
+        BoneCorrection(body, drape_job.broad_normals(), mesh.weights[main], joints, model.parents, model.joint_names)
     )
     drape_job.find_thickness()
     drape_job.bridge_hollows(mesh.weights[main], model.joint_names)
@@ -139,6 +146,16 @@ class _Drape:
         self._field = SmoothField(body, faces)
         self._rounds = len(BONE_GATES_M) + len(THICKNESS_ROUNDS) + len(FREE_ROUNDS) + len(FINE_ROUNDS)
         self._done = 0
+        self._misfit, self._misfit_weight = np.zeros(len(body)), np.zeros(len(body))
+
+    def broad_normals(self) -> np.ndarray:
+        """(V, 3) unit normals of the body at large.
+
+        Cloth lies on these: along the true normals lips, lids, ears and toes would grow through themselves.
+        """
+        normals = vertex_normals(self.vertices, self._faces)
+        broad = self._field.solve(normals, np.ones(len(normals)), BROAD_M) + 1e-3 * normals
+        return broad / np.linalg.norm(broad, axis=1, keepdims=True)
 
     def follow_bones(self, bones: BoneCorrection) -> None:
         """Shift and turn whole limbs, and give each the thickness of cloth that goes with that."""
@@ -150,12 +167,15 @@ class _Drape:
 
     def find_thickness(self) -> None:
         """Grow cloth along the normals: one smooth scalar field, so that what sides and front show reaches the back."""
-        base, normals = self.vertices, vertex_normals(self.vertices, self._faces)
+        base, normals = self.vertices, self.broad_normals()
         thickness = np.zeros(len(base))
         for length, gate, reach in THICKNESS_ROUNDS:
             self._tick("Finding the thickness of the clothes")
             current = vertex_normals(self.vertices, self._faces)
             depth, outline = self._wishes(current, gate, reach)
+            if not self._misfit_weight.any():
+                self._misfit = np.abs(np.sum(depth.normal * depth.move, axis=1))
+                self._misfit_weight = depth.weight
             want, weight = np.zeros(len(base)), np.zeros(len(base))
             for wish, factor, least in ((depth, 1.0, 0.3), (outline, OUTLINE_WEIGHT, 0.5)):
                 cosine = np.sum(normals * wish.normal, axis=1)
@@ -173,10 +193,9 @@ class _Drape:
 
     def bridge_hollows(self, weights: np.ndarray, names: Sequence[str]) -> None:
         """Lay cloth over the body's hollows where the person wears some; weights (V, J), names of the joints."""
-        normals = vertex_normals(self.vertices, self._faces)
-        depth, _ = self._wishes(normals, FREE_ROUNDS[0][1], 0.02)
+        normals = self.broad_normals()
         hollow = hollows(self.vertices, normals, self._field)
-        share = dressed(hollow, normals, depth, weights, names)
+        share = dressed(self._misfit, self._misfit_weight, weights, names)
         self.vertices = self.vertices + (share * hollow)[:, None] * normals
 
     def move_freely(self) -> None:
@@ -207,7 +226,12 @@ class _Drape:
         """(V,) metres: how stiff each vertex is in a round of the given length."""
         skin = self._skin
         return np.maximum.reduce(
-            [length * skin.stiffness, HAND_LENGTH_M * skin.bare, FACE_LENGTH_PX * pixel_m * skin.face]
+            [
+                length * skin.stiffness,
+                HAND_LENGTH_M * skin.bare,
+                FOOT_LENGTH_M * skin.foot,
+                max(FACE_LENGTH_PX * pixel_m, FACE_LENGTH_M) * skin.face,
+            ]
         )
 
     def seen(self) -> np.ndarray:
@@ -228,7 +252,7 @@ class _Drape:
         depth = depth_wishes(self._view, rays, normals, self._skin.joint, self._skin.neighbours, gate)
         outline = outline_wishes(self._view, rays, normals, reach, max(gate, 0.10))
         say = 1 - (1 - hands) * self._skin.bare
-        return _scaled(depth, say), _scaled(outline, say)
+        return _scaled(depth, say), _scaled(outline, say * (1 - (1 - FOOT_OUTLINE_SAY) * self._skin.foot))
 
     def _tick(self, message: str) -> None:
         self._report(0.05 + 0.9 * self._done / self._rounds, message)
@@ -254,6 +278,7 @@ def _skin(model: BodyModel, weights: np.ndarray) -> _Skin:
         # Fingers are a centimetre thick: the field that drapes a coat would fold them at once.
         stiffness=1.0 + 4.0 * hand + 1.5 * foot,
         bare=hand,
+        foot=foot,
         face=weights[:, [n == "head" for n in names]].sum(axis=1),
     )
 

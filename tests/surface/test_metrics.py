@@ -1,0 +1,56 @@
+"""Distances and overlaps against closed forms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import trimesh
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from likeness.core.camera import Camera
+from likeness.core.surface import CapturedSurface
+from likeness.surface.metrics import overlap, point_to_surface, silhouette, surface_quality
+
+from .conftest import KINECT, photographed
+
+
+def test_distances_to_a_box() -> None:
+    half = np.array([0.5, 0.2, 0.9])
+    box = trimesh.creation.box(extents=2 * half)
+    points = np.random.default_rng(3).normal(0, 0.7, (500, 3))
+    beyond = np.abs(points) - half
+    outside = np.linalg.norm(np.maximum(beyond, 0), axis=1)
+    expected = np.where((beyond < 0).all(axis=1), -beyond.max(axis=1), outside)
+    np.testing.assert_allclose(point_to_surface(points, box.vertices, box.faces), expected, atol=1e-9)
+
+
+@settings(max_examples=10, deadline=None)
+@given(radius=st.floats(0.1, 0.6), distance=st.floats(1.5, 4.0))
+def test_a_sphere_covers_its_cone(radius: float, distance: float) -> None:
+    camera = Camera(200.0, 200.0, 99.5, 99.5, 200, 200)
+    ball = trimesh.creation.icosphere(subdivisions=5, radius=radius)
+    picture = silhouette(ball.vertices + [0, 0, distance], ball.faces, camera)
+    expected = np.pi * (200.0**2) * radius**2 / (distance**2 - radius**2)
+    assert picture.sum() == pytest.approx(expected, rel=0.02, abs=6)
+
+
+def test_overlap() -> None:
+    a, b = np.zeros((2, 4, 4), bool)
+    assert overlap(a, b) == 1
+    a[0], b[:, 0] = True, True
+    assert overlap(a, b) == pytest.approx(1 / 7)
+
+
+def test_quality_reports_a_known_offset_in_millimetres() -> None:
+    """A ball 7 mm too large lies 7 mm before each reading, and its hidden half must not hide that."""
+    ball = trimesh.creation.icosphere(subdivisions=5, radius=0.3)
+    capture = photographed(ball.vertices + [0, 0, 2], ball.faces)
+    bigger = (ball.vertices * (0.307 / 0.3) + [0, 0, 2]).astype(np.float32)
+    surface = CapturedSurface(bigger, ball.faces.astype(np.int32), np.full(len(bigger), 0.25, np.float32))
+    figures = surface_quality(surface, capture)
+    assert figures["depth_median_mm"] == pytest.approx(7, abs=0.15)
+    assert figures["depth_p95_mm"] == pytest.approx(7, abs=0.3)
+    assert figures["seen_share"] == 0.25
+    assert figures["silhouette_iou"] == pytest.approx((0.3 / 0.307) ** 2, abs=0.01)
+    photo = photographed(ball.vertices + [0, 0, 2], ball.faces, KINECT, depth=False)
+    assert set(surface_quality(surface, photo)) == {"silhouette_iou", "seen_share"}
