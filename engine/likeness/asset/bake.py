@@ -42,13 +42,14 @@ def bake(
     size: texels a side.
     """
     report(0.0, "Reading the picture")
-    photo = read_photo(capture, captured, body.faces, body.regions)
+    photo = read_photo(capture, captured, body.faces, body.regions, body.cheeks)
     normals = vertex_normals(captured, body.faces)
     visible = photo.visibility(captured, normals)
-    report(0.1, "Guessing what the picture hides")
-    painter = _Painter(
-        photo, body, captured, normals, read_profiles(photo, body), read_overrides(photo, captured, visible, body)
-    )
+    report(0.08, "Guessing what the picture hides")
+    profiles = read_profiles(photo, body)
+    report(0.12, "Guessing what the picture hides")
+    painter = _Painter(photo, body, captured, normals, profiles, read_overrides(photo, captured, visible, body))
+    report(0.16, "Laying out the texture")
     texels = rasterize(corner_uvs, size)
     flat = np.zeros((size * size, 3), np.uint8)
     covered = np.zeros(size * size, bool)

@@ -147,16 +147,27 @@ def rest_body(skinned: Skinned, surface: CapturedSurface, model: BodyModel, fit:
     names = list(model.joint_names)
     index, weight = skinned.skin_joints, skinned.skin_weights
     shape, _ = model.rest(fit.betas)
+    positions = (surface.rest_body if surface.rest_body is not None else skinned.vertices).astype(np.float64)
     return RestBody(
-        positions=(surface.rest_body if surface.rest_body is not None else skinned.vertices).astype(np.float64),
+        positions=positions,
         faces=surface.faces,
         regions=region_weights(index, weight, names),
         hands=joint_share(index, weight, [i for i, n in enumerate(names) if n.endswith("hand")]),
         skull=joint_share(index, weight, [names.index("head")]),
+        cheeks=_cheeks(positions, model, fit),
         chin=skinned.rest_joints[names.index("head")].astype(np.float64),
         crown=shape[model.landmark_vertices["crown"]].astype(np.float64),
         crotch=float(skinned.rest_joints[names.index("left_hip"), 1]) - _CROTCH_BELOW_HIP_M,
     )
+
+
+def _cheeks(places: np.ndarray, model: BodyModel, fit: Fit) -> np.ndarray:
+    """(V,) f32: 1 around the mouth and under the eyes, where a face shows skin, whatever hair or hat does."""
+    shape, _ = model.rest(fit.betas)
+    nose, eye, mouth = (shape[model.landmark_vertices[n]] for n in ("nose", "left_eye", "left_mouth"))
+    low, high = mouth[1] - (nose[1] - mouth[1]), nose[1] + 0.6 * (eye[1] - nose[1])
+    front = places[:, 2] > eye[2] - 0.03
+    return (front & (places[:, 1] > low) & (places[:, 1] < high)).astype(np.float32)
 
 
 def world_from_capture(capture: Capture, model: BodyModel, fit: Fit, vertices: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ from .photo import Photo, ramp
 
 _FADE_M = 0.035
 _HEAD_FADE_M = 0.012
+_TONE_M = 0.03
 _BAND_M = 0.015
 _CALM_BANDS = 7
 _SEEN = 0.5
@@ -36,7 +37,8 @@ class RestBody:
     """What the filler knows of the body under the surface.
 
     positions (V, 3) f64 rest frame, metres; faces (F, 3); regions (V, R) weights in limbs.REGIONS; hands, skull (V,)
-    weights of the hand and head joints; chin (3,), crown (3,): rest positions; crotch: its rest height.
+    weights of the hand and head joints; cheeks (V,): 1 on the lower half of the face; chin (3,), crown (3,): rest
+    positions; crotch: its rest height.
     """
 
     positions: np.ndarray
@@ -44,6 +46,7 @@ class RestBody:
     regions: np.ndarray
     hands: np.ndarray
     skull: np.ndarray
+    cheeks: np.ndarray
     chin: np.ndarray
     crown: np.ndarray
     crotch: float
@@ -158,10 +161,13 @@ def read_overrides(photo: Photo, captured: np.ndarray, visible: np.ndarray, body
     colour = photo.suggestion(captured, body.regions)
     share = np.zeros(len(captured))
     seen = visible > _SEEN
-    _head(photo, seen, body, colour, share)
     _mirrored_head(photo, captured, seen, body, colour, share)
-    depth = _faded(np.ones(len(share)), seen, body, _FADE_M)
-    return Overrides(colour.astype(np.float32), _faded(share, seen, body, _HEAD_FADE_M), depth)
+    _head(photo, seen, body, colour, share)
+    depth = _faded(np.ones((len(share), 1)), seen, body, _FADE_M)[:, 0]
+    # Colours are smoothed along with their share: hair meets skin softly.
+    smooth = _faded(np.column_stack([share, share[:, None] * colour]), seen, body, _HEAD_FADE_M)
+    mixed = np.where(smooth[:, :1] > 1e-4, smooth[:, 1:] / np.maximum(smooth[:, :1], 1e-4), colour)
+    return Overrides(np.clip(mixed, 0, 255).astype(np.float32), np.clip(smooth[:, 0], 0, 1), depth)
 
 
 def _head(photo: Photo, seen: np.ndarray, body: RestBody, colour: np.ndarray, share: np.ndarray) -> None:
@@ -179,7 +185,7 @@ def _head(photo: Photo, seen: np.ndarray, body: RestBody, colour: np.ndarray, sh
     forehead = (points[:, 2] > middle + 0.05) & (height < 0.85)
     hair = _rim_median(photo, body, np.where(forehead, 0, ramp(height, 0.45, 0.6)) * body.skull)
     if hair is not None:
-        colour[body.skull > 0] = hair
+        colour += scalp[:, None] * (hair - colour)
         share[:] = np.maximum(share, scalp)
     face = (1 - behind) * ramp(height, 0.0, 0.1) * (1 - ramp(height, 0.7, 0.85)) * body.skull
     skin = _pixel_median(photo, body, body.hands)
@@ -218,26 +224,42 @@ def _pixel_median(photo: Photo, body: RestBody, weight: np.ndarray) -> np.ndarra
 def _mirrored_head(
     photo: Photo, captured: np.ndarray, seen: np.ndarray, body: RestBody, colour: np.ndarray, share: np.ndarray
 ) -> None:
-    """The head's hidden side takes the colours of its mirror image where that is seen."""
-    rows = np.nonzero(~seen & (body.skull > 0.5))[0]
-    if not len(rows):
+    """The head's hidden side takes the colours of its mirror image where that is seen: tone, no eyes or lips.
+
+    Features would double wherever the fitted head is turned a little from the real one.
+    """
+    skull = body.skull > 0.5
+    rows = np.nonzero(~seen & skull)[0]
+    if not len(rows) or not (seen & skull).any():
         return
     reflected = body.positions[rows] * np.array([-1.0, 1.0, 1.0])
     distance, partner = cKDTree(body.positions).query(reflected, distance_upper_bound=0.03)
     found = np.isfinite(distance)
     found[found] = seen[partner[found]]
-    colour[rows[found]] = photo.colours(captured[partner[found]])
+    known = (seen & skull).astype(np.float64)
+    laplacian = _laplacian(body, _TONE_M)
+    head = np.nonzero(body.skull > 0)[0]
+    # A pinch of 1 keeps pieces of the head without any seen vertex (an eyeball's back) solvable.
+    system = (laplacian[head][:, head] + sp.diags(known[head] + 1e-6)).tocsc()
+    blurred = np.zeros_like(colour)
+    blurred[head] = spl.spsolve(system, (known[:, None] * photo.colours(captured))[head] + 1e-6 * colour[head])
+    colour[rows[found]] = blurred[partner[found]]
     share[rows[found]] = 1.0
 
 
-def _faded(values: np.ndarray, seen: np.ndarray, body: RestBody, length: float) -> np.ndarray:
-    """Screened smoothing over `length` metres of values (V,) with 0 held at seen vertices -> (V,) f32 in 0..1."""
+def _laplacian(body: RestBody, length: float) -> sp.csr_matrix:
+    """(V, V) Laplacian whose screened solve with the identity smooths over about `length` metres."""
     edge = edges(body.faces)
     spacing = np.linalg.norm(body.positions[edge[:, 0]] - body.positions[edge[:, 1]], axis=1)
-    laplacian = uniform_laplacian(edge, len(values), (length / np.maximum(spacing, 1e-3)) ** 2)
+    return uniform_laplacian(edge, len(body.positions), (length / np.maximum(spacing, 1e-3)) ** 2)
+
+
+def _faded(values: np.ndarray, seen: np.ndarray, body: RestBody, length: float) -> np.ndarray:
+    """Screened smoothing over `length` metres of values (V, C) with 0 held at seen vertices -> (V, C) f32."""
+    laplacian = _laplacian(body, length)
     free = np.nonzero(~seen)[0]
-    out = np.zeros(len(values), np.float32)
+    out = np.zeros(values.shape, np.float32)
     if len(free):
         system = (laplacian[free][:, free] + sp.identity(len(free))).tocsc()
-        out[free] = np.clip(spl.spsolve(system, values[free]), 0, 1)
+        out[free] = np.maximum(spl.splu(system).solve(values[free].astype(np.float64)), 0)
     return out

@@ -17,6 +17,10 @@ from .texture import bilinear, pull_push
 _JUMP_M = 0.03
 _DISAGREE_M = 0.035
 _MISFIT_M = 0.015
+_ENOUGH_PX = 30
+_ALIKE = 0.6
+_SOME_SKIN = 0.1
+_SKIN_HUE = 0.04
 _LAYER_HEIGHT_PX = 400
 _MEDIAN_SHARE = 0.03
 _FACING_LOW, _FACING_HIGH = 0.10, 0.32
@@ -83,8 +87,10 @@ class Photo:
         return out / np.maximum(regions.sum(1, keepdims=True), 1e-6)
 
 
-def read_photo(capture: Capture, vertices: np.ndarray, faces: np.ndarray, regions: np.ndarray) -> Photo:
-    """capture; the captured surface in its camera space; (V, R) region weights of its vertices -> Photo."""
+def read_photo(
+    capture: Capture, vertices: np.ndarray, faces: np.ndarray, regions: np.ndarray, cheeks: np.ndarray
+) -> Photo:
+    """capture; the captured surface in its camera space; (V, R) region weights and (V,) cheeks of its vertices."""
     scene = RayScene(vertices, faces)
     face, hits = scene.view(capture.camera)
     covered = face >= 0
@@ -94,6 +100,15 @@ def read_photo(capture: Capture, vertices: np.ndarray, faces: np.ndarray, region
     face_region = regions[faces].sum(1).argmax(1)
     region = np.where(covered, face_region[np.maximum(face, 0)], -1)
     layers, layer_camera = _layers(capture, trust, region)
+    skin = covered & (trust > 0.5) & (cheeks[faces].min(1)[np.maximum(face, 0)] > 0.5)
+    if skin.sum() >= _ENOUGH_PX:
+        # Hair and beard before the cheeks are mostly darker than skin: the brighter half decides.
+        bright = capture.color[skin].astype(np.float32)
+        tone = np.median(bright[bright.sum(1) >= np.median(bright.sum(1))], axis=0)
+        doubtful = _cloth_on_hands(capture.color, trust, region, tone, layers, layer_camera, capture.camera)
+        if doubtful.any():
+            trust = np.where(doubtful, 0, trust).astype(np.float32)
+            layers, layer_camera = _layers(capture, trust, region)
     barycentric = hits.barycentric.reshape(*face.shape, 3)
     distance = float(np.median(vertices[:, 2]))
     return Photo(
@@ -109,6 +124,45 @@ def read_photo(capture: Capture, vertices: np.ndarray, faces: np.ndarray, region
         scene=scene,
         camera=capture.camera,
     )
+
+
+def _cloth_on_hands(
+    color: np.ndarray,
+    trust: np.ndarray,
+    region: np.ndarray,
+    skin: np.ndarray,
+    layers: np.ndarray,
+    layer_camera: Camera,
+    camera: Camera,
+) -> np.ndarray:
+    """(H, W) bool: pixels where the mesh has a hand and the picture the cloth beside it.
+
+    A fitted hand on a hip misses the real one by a finger's width. A hand that shows no skin (3,) at all is left as it
+    is: it wears a glove or is in a pocket, and then the picture is right.
+    """
+    out = np.zeros(region.shape, bool)
+    for name in ("left_hand", "right_hand"):
+        rows, columns = np.nonzero((region == REGIONS.index(name)) & (trust > 0))
+        if not len(rows):
+            continue
+        colour = color[rows, columns].astype(np.float32)
+        # The same place in the small pictures of what may lie behind a hand.
+        rays = np.stack([(columns - camera.cx) / camera.fx, (rows - camera.cy) / camera.fy, np.ones(len(rows))], 1)
+        pixels = layer_camera.project(rays)
+        near = [bilinear(layers[REGIONS.index(n)], pixels) for n in ("torso", "left_leg", "right_leg")]
+        cloth = np.min([np.linalg.norm(colour - other, axis=1) for other in near], axis=0)
+        bare = np.linalg.norm(colour - skin, axis=1)
+        # Cuffs and pockets may be as bright as skin, but hardly of its hue.
+        hue = np.linalg.norm(_chroma(colour) - _chroma(skin), axis=1)
+        if ((bare < _ALIKE * cloth) & (hue < _SKIN_HUE)).mean() > _SOME_SKIN:
+            unlike = cloth < _ALIKE * bare
+            out[rows[unlike], columns[unlike]] = True
+    return out
+
+
+def _chroma(colour: np.ndarray) -> np.ndarray:
+    """(..., 3) colours -> their shares of red, green and blue, without brightness."""
+    return colour / np.maximum(colour.sum(-1, keepdims=True), 1.0)
 
 
 def _rim(mask: np.ndarray) -> float:
