@@ -97,7 +97,7 @@ def test_environ(root: Path, python: Path, archive: Path) -> dict[str, str]:
     )
     validator = gltf_validator(root)
     if validator:
-        environ["LIKENESS_GLTF_VALIDATOR"] = str(validator)
+        environ["LIKENESS_GLTF_VALIDATOR"] = str(validator.parent)
     return environ
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import importlib.metadata
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -160,6 +163,27 @@ def test_what_travels_in_the_zip_needs_the_standard_library_alone():
         own = {file.stem for file in path.parent.glob("*.py")}
         tops = {found.split(".")[0] for found, _ in imports(ast.parse(path.read_text("utf-8")), "install")}
         assert tops <= {*sys.stdlib_module_names, *own}, f"{path.name} imports {tops}"
+
+
+def test_every_package_that_the_engine_imports_is_declared():
+    """A package that only comes along with another one may be gone with the next version of that other one."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    declared = {re.split("[=;]", entry)[0].lower().replace("_", "-") for group in lists for entry in group}
+    providers = importlib.metadata.packages_distributions()
+    found = {
+        (name.split(".")[0], path.relative_to(ROOT).as_posix())
+        for path in python_files(ENGINE)
+        for name, _ in imports(ast.parse(path.read_text("utf-8")), package_of(path, ENGINE, "likeness"))
+        if name.split(".")[0] not in {*sys.stdlib_module_names, "likeness"}
+    }
+    missing = [
+        f"{where} imports {top}"
+        for top, where in sorted(found)
+        if not {name.lower().replace("_", "-") for name in providers.get(top, [top])} & declared
+    ]
+    assert ("torch", "engine/likeness/body/lbs.py") in found
+    assert not missing, missing
 
 
 def test_core_loads_without_torch_and_trimesh():
