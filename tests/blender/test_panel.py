@@ -185,6 +185,19 @@ def test_done(panel, addon, mannequin_folder):
     assert panel().operators.count("render.render") == 2
 
 
+def test_preferences_and_file_browser_are_drawn(panel, addon):
+    layout = Layout()
+    addon("preferences").LikenessPreferences.draw(SimpleNamespace(**_paths(panel.prefs), layout=layout), bpy.context)
+    assert {what for _, what, _ in layout.drawn} == set(_paths(panel.prefs))
+    layout = Layout()
+    addon("operators_job").LIKENESS_OT_choose.draw(SimpleNamespace(layout=layout), bpy.context)
+    assert "folder of a capture" in " ".join(what for _, what, _ in layout.drawn)
+
+
+def _paths(prefs) -> dict[str, str]:
+    return {name: getattr(prefs, name) for name in ("output_folder", "engine_folder", "engine_python", "wheelhouse")}
+
+
 def test_pictures_are_loaded_outside_of_drawing(panel, addon, tmp_path):
     import numpy as np
     from mannequin import png
