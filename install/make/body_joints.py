@@ -34,6 +34,13 @@ BLAZEPOSE: tuple[int | str, ...] = (
     "left_big_toe", "right_big_toe",
 )  # fmt: skip
 
+#: Where BlazePose's points lie off our joints, as (joint it leans to, share of the way), measured on 70 renders of the
+#: body with CC0 skins: its knees are 2 cm lower, its ankles 3 cm higher, its hips 1 cm further in.
+BLAZEPOSE_LEAN = {
+    11: (13, 0.04), 12: (14, 0.04), 23: (0, 0.14), 24: (0, 0.14),
+    25: (7, 0.05), 26: (8, 0.05), 27: (4, 0.07), 28: (5, 0.07),
+}  # fmt: skip
+
 
 def joint_mirror() -> np.ndarray:
     """(24,) permutation that swaps left and right."""
@@ -193,9 +200,11 @@ def left_landmarks(vertices: np.ndarray, parts: np.ndarray, markers: dict[str, n
         found[f"left_{name}"] = _nearest(vertices, hand, knuckle)
     found["left_big_toe"] = _nearest(vertices, foot, markers["joint-l-toe-1-3"])
     found["left_small_toe"] = _nearest(vertices, foot, markers["joint-l-toe-5-4"])
-    found["left_heel"] = int(foot[np.argmin(vertices[foot, 2] + 0.7 * vertices[foot, 1])])
+    back = vertices[foot[np.argmin(vertices[foot, 2] + 0.3 * vertices[foot, 1])]]
+    # The detector marks heels high, below the tendon.
+    found["left_heel"] = _nearest(vertices, foot, back + [0, 0.022, 0.004])
     ears = head[np.abs(vertices[head, 1] - markers["joint-l-eye"][1] + 0.02) < 0.03]
     rim = vertices[ears[np.argmax(vertices[ears, 0])]]
-    # The ear's outermost point is on its rim; the detector marks the opening, which lies inward, below and ahead.
-    found["left_ear"] = _nearest(vertices, head, rim + [-0.02, -0.021, 0.015])
+    # The ear's outermost point is on its rim; the detector marks the upper root, which lies inward and ahead.
+    found["left_ear"] = _nearest(vertices, head, rim + [-0.038, 0.007, 0.015])
     return found

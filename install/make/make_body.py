@@ -295,6 +295,7 @@ def write_model(path: Path, sculptor: Sculptor, space: ShapeSpace, report: dict)
     kept = np.take_along_axis(sculptor.weights, order, 1)
     width = 5 if (kept[:, 4] > 0).any() else 4
     blaze = [(j, -1) if isinstance(j, int) else (-1, marks[j]) for j in bj.BLAZEPOSE]
+    lean = np.array([bj.BLAZEPOSE_LEAN.get(i, (0, 0.0)) for i in range(len(blaze))])
     np.savez_compressed(
         path,
         format_version=np.int64(1),
@@ -318,6 +319,8 @@ def write_model(path: Path, sculptor: Sculptor, space: ShapeSpace, report: dict)
         landmark_names=np.array(list(marks)),
         landmark_vertices=np.array(list(marks.values()), np.int32),
         blazepose=np.array(blaze, np.int32),
+        blazepose_lean_joint=lean[:, 0].astype(np.int32),
+        blazepose_lean=lean[:, 1].astype(np.float32),
         report=np.array(json.dumps(report)),
     )
 

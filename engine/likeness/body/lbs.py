@@ -16,7 +16,7 @@ class BodyTensors:
     v_template (V, 3), shapedirs (V, 3, K), joints_template (J, 3), joint_shapedirs (J, 3, K), weights (V, J): metres,
     rest frame, one dtype and device. parents: J indices, -1 for the root. vertices: the model's vertex numbers that the
     rows stand for. blaze_joint, blaze_row: (33,) joint or row of BlazePose's points, -1 where it is the other one;
-    blaze_row is all -1 where a vertex was left out.
+    blaze_row is -1 too where a vertex was left out. lean_joint, lean: (33,) joint that a point leans to, and how far.
     """
 
     v_template: torch.Tensor
@@ -28,6 +28,8 @@ class BodyTensors:
     vertices: np.ndarray
     blaze_joint: torch.Tensor
     blaze_row: torch.Tensor
+    lean_joint: torch.Tensor
+    lean: torch.Tensor
 
     @classmethod
     def from_model(
@@ -57,6 +59,8 @@ class BodyTensors:
             vertices=chosen,
             blaze_joint=torch.as_tensor(joint.astype(np.int64), device=device),
             blaze_row=torch.as_tensor(row.astype(np.int64), device=device),
+            lean_joint=torch.as_tensor(model.blazepose_lean_joint.astype(np.int64), device=device),
+            lean=tensor(model.blazepose_lean),
         )
 
     def blazepose_points(self, vertices: torch.Tensor, joints: torch.Tensor) -> torch.Tensor:
@@ -68,7 +72,8 @@ class BodyTensors:
             raise ValueError("this subset of the body lacks vertices of BlazePose's points")
         at_joint = joints[:, self.blaze_joint.clamp(min=0)]
         at_vertex = vertices[:, self.blaze_row.clamp(min=0)]
-        return torch.where((self.blaze_joint >= 0)[:, None], at_joint, at_vertex)
+        points = torch.where((self.blaze_joint >= 0)[:, None], at_joint, at_vertex)
+        return torch.lerp(points, joints[:, self.lean_joint], self.lean[:, None])
 
 
 def with_landmarks(model: BodyModel, vertex_indices: np.ndarray) -> np.ndarray:

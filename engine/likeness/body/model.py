@@ -31,7 +31,8 @@ class BodyModel:
     parents: (J,) int, -1 for the root, parents first. corner_uvs: (F, 3, 2) f32 in 0..1, V up (OBJ's convention).
     parts: (V,) u8 into part_names. mirror: (V,) i32 left-right permutation of the vertices. landmark_vertices: name ->
     vertex (nose, crown, left_eye, left_ear, left_heel, left_big_toe, left_index_tip, ...).
-    blazepose: (33, 2) i32, BlazePose's points in its order: (joint, -1) or (-1, vertex).
+    blazepose: (33, 2) i32, BlazePose's points in its order: (joint, -1) or (-1, vertex). blazepose_lean_joint (33,) i32
+    and blazepose_lean (33,) f32: the joint that a point leans to and the share of the way (0 for most).
     """
 
     name: str
@@ -51,6 +52,8 @@ class BodyModel:
     mirror: np.ndarray
     landmark_vertices: dict[str, int]
     blazepose: np.ndarray
+    blazepose_lean_joint: np.ndarray
+    blazepose_lean: np.ndarray
 
     @property
     def betas_count(self) -> int:
@@ -107,7 +110,8 @@ class BodyModel:
     def blazepose_points(self, vertices: np.ndarray, joints: np.ndarray) -> np.ndarray:
         """BlazePose's 33 points (33, 3) on a body's vertices (V, 3) and joints (J, 3), in BlazePose's order."""
         joint, vertex = self.blazepose[:, 0], self.blazepose[:, 1]
-        return np.where((joint >= 0)[:, None], joints[np.maximum(joint, 0)], vertices[np.maximum(vertex, 0)])
+        points = np.where((joint >= 0)[:, None], joints[np.maximum(joint, 0)], vertices[np.maximum(vertex, 0)])
+        return points + self.blazepose_lean[:, None] * (joints[self.blazepose_lean_joint] - points)
 
     def to_smpl_npz(self, path: Path) -> None:
         """Write the body in SMPL's own file layout (.npz), whose joints are read off the vertices."""
@@ -173,6 +177,8 @@ def read_body(path: Path) -> BodyModel:
                 zip(data["landmark_names"].tolist(), data["landmark_vertices"].tolist(), strict=True)
             ),
             blazepose=data["blazepose"],
+            blazepose_lean_joint=data["blazepose_lean_joint"],
+            blazepose_lean=data["blazepose_lean"],
         )
     except (KeyError, ValueError, IndexError) as error:
         raise LikenessError(
