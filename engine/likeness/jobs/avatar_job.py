@@ -58,6 +58,7 @@ def read_input(request: AvatarRequest) -> Capture:
             mask=_path(request.mask),
             unit=request.unit,
             person=request.person,
+            focal_px=request.focal_px,
         )
     return read_photo(
         Path(request.photos[0]), mask=_path(request.mask), focal_px=request.focal_px, person=request.person
