@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from likeness.capture import read_capture
 from likeness.capture.cleaning import clean_depth, drop_flying
+from likeness.capture.intrinsics import calibration_from_dict
 from likeness.capture.masks import binary, bodies, is_cut_out, same_shape
-from likeness.capture.registration import register_depth
+from likeness.capture.registration import register_depth, resize_depth
 from likeness.capture.upright import estimate_up
 from likeness.core.camera import Camera
 from likeness.core.errors import LikenessError
@@ -171,6 +172,9 @@ def test_interpolated_rims_and_flying_pixels_go_and_the_body_stays(figure):
     assert (clean[kept] > 2.0).all() and (clean[kept] < 2.4).all()
     solid = truth > 0
     assert (kept & solid).sum() > 0.93 * (solid & ~mixed).sum()
+    # Towards the camera nothing of the body curves at its rim, so what is left there was interpolated.
+    nearer = (truth - clean)[kept & solid] > 0.03
+    assert nearer.sum() < 0.1 * mixed.sum()
 
 
 def test_thin_parts_and_a_hand_held_forward_survive(figure):
@@ -188,6 +192,15 @@ def test_thin_parts_and_a_hand_held_forward_survive(figure):
     assert (clean[finger] > 0).mean() > 0.9
     assert not clean[speck].any()
     assert rows.size
+
+
+def test_single_readings_in_the_air_are_dropped(figure):
+    rng = np.random.default_rng(5)
+    air = (rng.random(figure.depth.shape) < 0.002) & ~ndimage.binary_dilation(figure.mask, iterations=3)
+    dirty = np.where(air, rng.uniform(0.5, 4.0, air.shape), figure.depth).astype(np.float32)
+    clean = drop_flying(dirty, 352.0)
+    assert air.sum() > 50 and (clean[air] > 0).sum() == 0
+    assert (clean > 0).sum() > 0.99 * figure.mask.sum()
 
 
 @settings(max_examples=20, deadline=None)
@@ -234,6 +247,21 @@ def test_specks_of_a_segmenter_are_dropped(figure, tmp_path, fake_finder):
 # Registration: a depth camera beside the colour camera.
 
 COLOR_FROM_DEPTH = np.array([[1, 0, 0, -0.05], [0, 1, 0, 0.002], [0, 0, 1, 0.001], [0, 0, 0, 1.0]])
+
+
+def test_depth_grows_smoothly_within_a_surface_and_never_across_a_step():
+    camera = Camera(100, 100, 31.5, 23.5, 64, 48)
+    v, u = np.mgrid[0:48, 0:64]
+    depth = np.where(u < 40, 2.0 + 0.002 * u + 0.001 * v, 3.0).astype(np.float32)
+    depth[10:14, 10:14] = 0
+    large = resize_depth(depth, (256, 192))
+    scaled = camera.scaled(256, 192)
+    vs, us = np.mgrid[0:192, 0:256]
+    x, y = (us + 0.5) / 4 - 0.5, (vs + 0.5) / 4 - 0.5
+    inner = (x > 0) & (x < 39) & (y > 0) & (y < 47) & ((x < 8) | (x > 16) | (y < 8) | (y > 16))
+    assert np.abs(large - (2.0 + 0.002 * x + 0.001 * y))[inner].max() < 1e-5
+    assert not ((large > 2.2) & (large < 2.99)).any()
+    assert scaled.width == large.shape[1] and (large[44:52, 44:52] == 0).all()
 
 
 def test_registration_of_a_plane_is_exact():
@@ -291,6 +319,26 @@ def test_captures_with_two_cameras(new_figure, tmp_path, form):
     both = (capture.depth > 0) & truth.mask
     assert np.median(np.abs(capture.depth - truth.depth)[both]) < 0.003
     assert any("registered" in w for w in capture.warnings)
+
+
+@pytest.mark.parametrize("form", ["columns", "rows", "mirrored"])
+def test_extrinsics_of_every_convention_are_one_transform(form):
+    angle = 0.1
+    rotation = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+    shift = np.array([0.05, -0.01, 0.002])
+    mirror = np.diag([-1.0, 1.0, 1.0])
+    extrinsics = {
+        "columns": {"R": rotation.tolist(), "t": shift.tolist()},
+        "rows": {"R_row_vector": rotation.T.tolist(), "T_mm": (1000 * shift).tolist()},
+        "mirrored": {
+            "R": (mirror @ rotation @ mirror).tolist(),
+            "t": (mirror @ shift).tolist(),
+            "convention": "both flipped left-right",
+        },
+    }[form]
+    camera = {"fx": 300, "fy": 300, "cx": 160, "cy": 120, "width": 320, "height": 240}
+    found = calibration_from_dict({**camera, "color_camera": camera, "depth_to_color": extrinsics}, "a.json")
+    assert np.allclose(found.color_from_depth[:3, :3], rotation) and np.allclose(found.color_from_depth[:3, 3], shift)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from likeness.capture import read_capture
+from likeness.capture.distortion import Distortion
 from likeness.capture.record3d import unpacked_bytes
 from likeness.core.errors import LikenessError
 from PIL import Image
@@ -258,6 +259,19 @@ def test_distortion_is_removed(figure, new_figure, tmp_path):
     both = (straight.depth > 0) & figure.mask
     assert np.median(np.abs(straight.depth - figure.depth)[both]) < 0.003
     assert any("distortion" in w for w in straight.warnings)
+
+
+def test_the_distortion_model_is_opencvs():
+    """By hand for x = 0.5, y = -0.25: r2 = 0.3125."""
+    model = Distortion((0.1, -0.02, 0.01, -0.03, 0.004, 0.05, 0.0, 0.0))
+    radial = (1 + 0.1 * 0.3125 - 0.02 * 0.3125**2 + 0.004 * 0.3125**3) / (1 + 0.05 * 0.3125)
+    x = 0.5 * radial + 2 * 0.01 * (0.5 * -0.25) - 0.03 * (0.3125 + 2 * 0.25)
+    y = -0.25 * radial + 0.01 * (0.3125 + 2 * 0.0625) + 2 * -0.03 * (0.5 * -0.25)
+    found = model.distort(np.array([0.5]), np.array([-0.25]))
+    assert np.allclose(found, [[x], [y]])
+    inverse = replace(model, inverse=True)
+    there = inverse.distort(np.array([0.3]), np.array([0.1]))
+    assert np.allclose(inverse.polynomial(*there), [[0.3], [0.1]], atol=1e-6)
 
 
 def overlap(a, b):
