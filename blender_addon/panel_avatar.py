@@ -38,10 +38,8 @@ def draw_avatar(layout: bpy.types.UILayout, context: bpy.types.Context, rig: bpy
     if context.scene.camera is None or not context.scene.camera.get("likeness_camera"):
         column.operator("likeness.add_camera", icon="CAMERA_DATA")
     else:
-        row = column.row(align=True)
-        row.label(text="Render")
-        row.operator("render.render", text="Frame", icon="RENDER_STILL")
-        row.operator("render.render", text="Animation", icon="RENDER_ANIMATION").animation = True
+        column.operator("render.render", text="Render Image", icon="RENDER_STILL")
+        column.operator("render.render", text="Render Animation", icon="RENDER_ANIMATION").animation = True
 
 
 def confidence_text(confidence: dict[str, float]) -> str:

@@ -82,7 +82,9 @@ def _show_colours() -> None:
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
             if area.type == "VIEW_3D" and area.spaces.active.shading.color_type == "MATERIAL":
-                area.spaces.active.shading.color_type = "TEXTURE"
+                shading = area.spaces.active.shading
+                # The solid view's highlights make clothes look like leather.
+                shading.color_type, shading.show_specular_highlight = "TEXTURE", False
 
 
 @contextlib.contextmanager
