@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from likeness.body.fit_observe import Evidence, depth_cloud, observe
+from likeness.body.fit_observe import Evidence, depth_at, depth_cloud, observe
 from likeness.body.fit_overlay import draw_overlay
 from likeness.body.fit_solver import Matcher, Pairs, Unknowns, minimise, spread_vertices
 from likeness.body.fit_start import limb_pose, place, root_orientation
@@ -45,6 +45,10 @@ PHOTO_ROUNDS = ((0.2, 1.0, 1.0, 1.0), (0.15, 1.0, 0.8, 0.8), (0.12, 1.0, 0.7, 0.
 STEPS_A_ROUND = 14
 SURFACE_WEIGHT, FRONT_WEIGHT, OUTLINE_WEIGHT, EDGE_WEIGHT = 250.0, 60.0, 120.0, 60.0
 BALANCE_WEIGHT = 6.0
+# Assumed of a person in a photo, whose size no picture shows.
+USUAL_STATURE_M = 1.72
+# A joint deeper than this behind the measured surface is hidden by another limb.
+HIDDEN_M = 0.16
 
 
 def fit_body(capture: Capture, model: BodyModel, landmarks: Landmarks, *, report: Report = quiet, seed: int = 0) -> Fit:
@@ -95,6 +99,9 @@ class _Fitter:
         spread = spread_vertices(model, 500)
         self.light = BodyTensors.from_model(model, with_landmarks(model, spread))
         self._spread_rows = torch.from_numpy(np.searchsorted(self.light.vertices, spread))
+        crown, heel = model.landmark_vertices["crown"], model.landmark_vertices["left_heel"]
+        self._template_m = float(model.v_template[crown, 1] - model.v_template[:, 1].min())
+        self._stature_m = torch.from_numpy(np.ascontiguousarray(model.shapedirs[crown, 1] - model.shapedirs[heel, 1]))
         self._report = report
         self._evaluations = 0
 
@@ -178,7 +185,12 @@ class _Fitter:
         pose = unknowns.pose
         held = 0.5 * (pose[[13, 14, 20, 21, 15, 12]] / 0.35).square().sum()
         total = prior * (self.prior.energy(pose) + 0.5 * held) + self.prior.limit_energy(pose)
-        return total + shape * 0.5 * unknowns.betas.square().sum()
+        total = total + shape * 0.5 * unknowns.betas.square().sum()
+        if self.depth is None:
+            # A picture has no scale: the usual stature decides it, or every limb would haggle over it.
+            stature = self._template_m + self._stature_m @ unknowns.betas
+            total = total + 0.5 * ((stature - USUAL_STATURE_M) / 0.01).square()
+        return total
 
     def _tick(self, message: str) -> Callable[[], None]:
         def tick() -> None:
@@ -217,17 +229,24 @@ class _Fitter:
         if trial.evidence.has_depth:
             residuals["surface_m"] = float(np.median(offset)) if len(offset) else float("inf")
             residuals["surface_paired"] = len(offset) / len(trial.evidence.cloud)
-        pose = trial.unknowns.full_pose()
         sigma_px = 1.0 + 0.04 * outline.focal / float(trial.unknowns.translation.detach()[2])
+        trust = trial.evidence.trust * np.where(self._hidden(points.numpy()), 0.4, 1.0)
         confidence = {
-            limb: float(np.mean(trial.evidence.trust[ids] * np.exp(-0.5 * np.square(miss[ids] / sigma_px))))
+            limb: float(np.mean(trust[ids] * np.exp(-0.5 * np.square(miss[ids] / sigma_px))))
             for limb, ids in LIMB_POINTS.items()
         }
         return Fit(
-            pose=pose,
+            pose=trial.unknowns.full_pose(),
             betas=trial.unknowns.betas.detach().numpy().copy(),
             translation=trial.unknowns.translation.detach().numpy().copy(),
             camera=self.capture.camera,
             confidence=confidence,
             residuals=residuals,
         )
+
+    def _hidden(self, points: np.ndarray) -> np.ndarray:
+        """Which points (N, 3) lie well behind a depth reading, behind another part of the person: (N,) bool."""
+        if self.depth is None:
+            return np.zeros(len(points), bool)
+        reading = depth_at(self.depth, self.capture.camera.project(points))
+        return (reading > 0) & (points[:, 2] > reading + HIDDEN_M)

@@ -15,9 +15,9 @@ BONES = np.array(
 )  # fmt: skip
 # Radians by which a world direction of BlazePose is usually wrong.
 DIRECTION_SIGMA = 0.25
-# Radians by which BlazePose's world points are pitched towards the camera: it expects to look down at people (median
-# over rendered people seen from level; spread of single pictures about it).
-WORLD_PITCH, WORLD_PITCH_SIGMA = 0.14, 0.14
+# Radians by which BlazePose's world points must be pitched back, because it expects to look down at people (median
+# over rendered people; spread of single pictures about it, generous because balance knows better).
+WORLD_PITCH, WORLD_PITCH_SIGMA = -0.1, 0.3
 # Metres by which BlazePose's image points usually miss the body's own.
 POINT_SIGMA_M = 0.022
 # How far inside the surface joints lie (metres), for depth readings at BlazePose's points 11..32; hands and feet ~ 0.

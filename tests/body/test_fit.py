@@ -1,0 +1,200 @@
+"""The body fit against bodies whose pose is known, on real captures, and on landmarks that lie."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from likeness.body.blazepose import Region
+from likeness.body.fit import draw_overlay, fit_body
+from likeness.body.fit_overlay import shaded
+from likeness.body.fit_solver import vertex_normals
+from likeness.body.landmarks import MIRROR, Landmarks, detect
+from likeness.body.model import load_default
+from likeness.body.pose_prior import load_prior
+from likeness.capture import read_capture
+from likeness.core.camera import Camera
+from likeness.core.capture import Capture
+from likeness.core.errors import LikenessError
+from likeness.core.frames import axis_angle, rodrigues
+
+CAMERA = Camera(420.0, 420.0, 149.5, 199.5, 300, 400)
+LIMBS = [1, 2, 4, 5, 7, 8, 12, 15, 16, 17, 18, 19, 20, 21]
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.set_num_threads(1)
+    return load_default()
+
+
+def depth_of(model, vertices, camera):
+    """Depth (H, W) of a closed mesh, by rays."""
+    from embreex.mesh_construction import TriangleMesh
+    from embreex.rtcore_scene import EmbreeScene
+
+    scene = EmbreeScene()
+    TriangleMesh(scene, np.ascontiguousarray(vertices[model.faces], np.float32))
+    rays = np.ascontiguousarray(camera.rays().reshape(-1, 3))
+    hits = scene.run(np.zeros_like(rays), rays, query="DISTANCE")
+    return np.where(hits < 1e5, hits, 0).reshape(camera.height, camera.width).astype(np.float32)
+
+
+def somebody(model, turn_deg=0.0, with_depth=True):
+    """A body that waves, its capture and what a perfect BlazePose would say."""
+    pose = load_prior().start().numpy().copy()
+    pose[17] = [0.2, 0.3, 0.3]
+    pose[19] = [0.0, 1.3, 0.0]
+    pose[1] = [-0.35, 0.0, 0.1]
+    pose[4] = [0.5, 0.0, 0.0]
+    pose[0] = axis_angle(np.diag([1.0, -1.0, -1.0]) @ rodrigues(np.array([0.0, np.radians(turn_deg), 0.0])))
+    betas = np.zeros(model.betas_count, np.float32)
+    betas[:3] = [0.8, -0.6, 0.5]
+    translation = np.array([0.05, 0.1, 2.6], np.float32)
+    vertices, joints = model.posed(betas, pose, translation)
+    depth = depth_of(model, vertices, CAMERA)
+    points = model.blazepose_points(vertices, joints)
+    landmarks = Landmarks(
+        points=CAMERA.project(points).astype(np.float32),
+        depth_z=np.zeros(33, np.float32),
+        visibility=np.ones(33, np.float32),
+        presence=np.ones(33, np.float32),
+        world=(points - points[[23, 24]].mean(axis=0)).astype(np.float32),
+        score=1.0,
+        box=np.zeros(4, np.float32),
+        region=Region(np.zeros(2), 1.0),
+        mask=np.zeros((256, 256), np.float32),
+    )
+    color = np.full((CAMERA.height, CAMERA.width, 3), 90, np.uint8)
+    capture = Capture(
+        color=color,
+        mask=depth > 0,
+        depth=depth if with_depth else None,
+        camera=CAMERA,
+        camera_known=True,
+        name="somebody",
+        source_sha256="0" * 64,
+        mask_source="file",
+    )
+    return capture, landmarks, joints
+
+
+def joint_error(model, fit, joints):
+    found = model.posed(fit.betas, fit.pose, fit.translation)[1]
+    return np.linalg.norm(found - joints, axis=1)[LIMBS]
+
+
+@pytest.mark.parametrize("turn_deg", [0, 150])
+def test_depth_brings_the_body_within_two_centimetres(model, turn_deg):
+    capture, landmarks, joints = somebody(model, turn_deg)
+    fit = fit_body(capture, model, landmarks)
+    error = joint_error(model, fit, joints)
+    assert error.mean() < 0.02 and error.max() < 0.06
+    assert fit.residuals["surface_m"] < 0.008 and fit.residuals["swapped"] == 0
+    assert fit.pose.shape == (24, 3) and fit.pose.dtype == np.float32 and fit.betas.shape == (model.betas_count,)
+
+
+def test_a_photo_gives_the_pose_but_not_the_size(model):
+    capture, landmarks, joints = somebody(model, 20, with_depth=False)
+    fit = fit_body(capture, model, landmarks)
+    found = model.posed(fit.betas, fit.pose, fit.translation)[1]
+    # A smaller person closer to the camera looks the same: compare after scaling about the camera.
+    scale = (found * joints).sum() / (found * found).sum()
+    assert np.linalg.norm(found * scale - joints, axis=1)[LIMBS].mean() < 0.06
+    assert abs(fit.residuals["stature_m"] - 1.72) < 0.02 and "surface_m" not in fit.residuals
+
+
+def test_a_back_view_with_swapped_sides_is_put_right(model):
+    capture, landmarks, joints = somebody(model, 180)
+    mirror = list(MIRROR)
+    swapped = replace(
+        landmarks, points=landmarks.points[mirror], world=landmarks.world[mirror] * np.array([1, 1, -1], np.float32)
+    )
+    fit = fit_body(capture, model, swapped)
+    assert fit.residuals["swapped"] == 1
+    assert joint_error(model, fit, joints).mean() < 0.03
+
+
+def test_an_unseen_arm_keeps_a_usual_pose_and_little_confidence(model):
+    capture, landmarks, _ = somebody(model)
+    seen = np.ones(33, np.float32)
+    seen[[13, 15, 17, 19, 21]] = 0.05
+    lost = landmarks.points.copy()
+    lost[[13, 15, 17, 19, 21]] = [5000, -3000]
+    cut = replace(capture, mask=capture.mask & (np.arange(300) < 175), depth=None)
+    fit = fit_body(cut, model, replace(landmarks, visibility=seen, points=lost))
+    assert fit.confidence["left_arm"] < 0.4 < fit.confidence["right_arm"]
+    assert np.linalg.norm(fit.pose[[16, 18]], axis=1).max() < 2.0 and np.isfinite(fit.pose).all()
+
+
+def test_too_little_of_a_person_is_refused_in_words(model):
+    capture, landmarks, _ = somebody(model, with_depth=False)
+    with pytest.raises(LikenessError) as caught:
+        fit_body(capture, model, replace(landmarks, visibility=np.full(33, 0.1, np.float32)))
+    assert caught.value.code == "body.no_landmarks" and "somebody" in caught.value.message
+
+
+def test_cancelling_passes_through(model):
+    capture, landmarks, _ = somebody(model, with_depth=False)
+
+    def cancel(fraction, message=""):
+        raise LikenessError("job.cancelled", "Stopped.", "Start it again.")
+
+    with pytest.raises(LikenessError, match=r"cancelled|Stopped"):
+        fit_body(capture, model, landmarks, report=cancel)
+
+
+def test_the_same_seed_gives_the_same_body(model):
+    capture, landmarks, _ = somebody(model, with_depth=False)
+    first, second = fit_body(capture, model, landmarks, seed=3), fit_body(capture, model, landmarks, seed=3)
+    assert np.array_equal(first.pose, second.pose) and np.array_equal(first.translation, second.translation)
+
+
+def test_overlay_colours_the_body_and_leaves_the_rest(model):
+    capture, landmarks, _ = somebody(model)
+    fit = fit_body(capture, model, landmarks)
+    picture = draw_overlay(capture, model, fit)
+    assert picture.shape == capture.color.shape and picture.dtype == np.uint8
+    changed = (picture != capture.color).any(axis=2)
+    assert changed[capture.mask].mean() > 0.9 and changed[~capture.mask].mean() < 0.02
+    hit = shaded(model.posed(fit.betas, fit.pose, fit.translation)[0], model.faces, CAMERA)[1]
+    assert (hit & capture.mask).sum() / (hit | capture.mask).sum() > 0.93
+
+
+def test_prior_likes_standing_more_than_a_broken_knee():
+    prior = load_prior()
+    standing = prior.start()
+    broken = standing.clone()
+    broken[4, 0] = -0.8
+    assert prior.energy(standing) < prior.energy(broken) - 5
+    assert prior.limit_energy(standing) == 0 < prior.limit_energy(broken)
+    mirrored = standing[[0, 2, 1, 3, 5, 4, 6, 8, 7, 9, 11, 10, 12, 14, 13, 15, 17, 16, 19, 18, 21, 20, 23, 22]]
+    odd = mirrored * torch.tensor([1.0, -1.0, -1.0])
+    odd[16] = torch.tensor([0.3, 0.1, -0.4])
+    other = standing.clone()
+    other[17] = torch.tensor([0.3, -0.1, 0.4])
+    arms = prior.mixtures[1].energy(odd) - prior.mixtures[2].energy(other)
+    assert abs(float(arms)) < 1e-3
+
+
+def test_vertex_normals_agree_with_trimesh(model):
+    trimesh = pytest.importorskip("trimesh")
+    mesh = trimesh.Trimesh(model.v_template, model.faces, process=False)
+    faces = mesh.faces
+    ours = vertex_normals(model.v_template, model.faces)
+    summed = np.zeros_like(model.v_template, np.float64)
+    for corner in range(3):
+        np.add.at(summed, faces[:, corner], mesh.face_normals * mesh.area_faces[:, None])
+    summed /= np.linalg.norm(summed, axis=1, keepdims=True)
+    assert np.abs((ours * summed).sum(axis=1) - 1).max() < 1e-4
+
+
+@pytest.mark.parametrize(("name", "stature_m"), [("normalgan_kinectv2/01", 1.76), ("depthkit_chae/still", 1.74)])
+def test_real_captures(model, shared, name, stature_m):
+    capture = read_capture(shared / "data" / "test" / "rgbd" / name)
+    fit = fit_body(capture, model, detect(capture.color)[0])
+    assert fit.residuals["surface_m"] < 0.012 and fit.residuals["outline_m"] < 0.01
+    assert abs(fit.residuals["stature_m"] - stature_m) < 0.08
+    vertices, _ = model.posed(fit.betas, fit.pose, fit.translation)
+    hit = shaded(vertices, model.faces, fit.camera)[1]
+    assert (hit & capture.mask).sum() / hit.sum() > 0.93
