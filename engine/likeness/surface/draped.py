@@ -141,7 +141,7 @@ class _Drape:
     """One drape in progress: the current vertices of one connected, closed mesh."""
 
     def __init__(self, view: View, body: np.ndarray, faces: np.ndarray, skin: _Skin, report: Report) -> None:
-        self.vertices = body
+        self.vertices = self._body = body
         self._view, self._faces, self._skin, self._report = view, faces, skin, report
         self._field = SmoothField(body, faces)
         self._rounds = len(BONE_GATES_M) + len(THICKNESS_ROUNDS) + len(FREE_ROUNDS) + len(FINE_ROUNDS)
@@ -220,7 +220,7 @@ class _Drape:
                 self.vertices = base + self._field.solve(
                     target, weight + hold, self._lengths(length, pixel_m), stretch=0.1 * length
                 )
-            self.vertices, _ = calm(self.vertices, self._faces, base, self._field)
+            self.vertices, _ = calm(self.vertices, self._faces, self._body, self._field)
 
     def _lengths(self, length: float, pixel_m: float) -> np.ndarray:
         """(V,) metres: how stiff each vertex is in a round of the given length."""
