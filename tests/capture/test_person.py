@@ -194,6 +194,19 @@ def test_thin_parts_and_a_hand_held_forward_survive(figure):
     assert rows.size
 
 
+@pytest.mark.parametrize(("offset_m", "kept"), [(-0.045, False), (0.045, True)])
+def test_a_rim_pulled_towards_the_camera_goes_and_a_rounding_one_stays(offset_m, kept):
+    """Two pixels around a plate at 2 m: too little for a step, yet no body curves towards the camera at its rim."""
+    plate = np.zeros((60, 60), bool)
+    plate[10:50, 10:50] = True
+    rim = plate & ~ndimage.binary_erosion(plate, iterations=2)
+    depth = np.where(plate, 2.0, 0) + np.where(rim, offset_m, 0)
+    clean, _ = clean_depth(depth.astype(np.float32), plate, 350.0)
+    assert (clean[plate & ~rim] > 0).all()
+    # The four corners have too few neighbours either way.
+    assert (clean[rim] > 0).mean() > 0.95 if kept else not clean[rim].any()
+
+
 def test_single_readings_in_the_air_are_dropped(figure):
     rng = np.random.default_rng(5)
     air = (rng.random(figure.depth.shape) < 0.002) & ~ndimage.binary_dilation(figure.mask, iterations=3)
