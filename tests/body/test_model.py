@@ -157,3 +157,16 @@ def test_a_file_that_is_no_body_is_refused_by_name(tmp_path) -> None:
     with pytest.raises(LikenessError, match=r"other\.npz") as caught:
         read_body(wrong)
     assert caught.value.code == "body.unreadable"
+
+
+@pytest.mark.parametrize(
+    ("parent", "child", "axis"), [("left_hip", "left_knee", 1), ("left_shoulder", "left_elbow", 0)]
+)
+def test_knees_and_elbows_turn_where_the_skin_bends(parent: str, child: str, axis: int) -> None:
+    upper, lower = MODEL.joint_names.index(parent), MODEL.joint_names.index(child)
+    slab = np.abs(MODEL.v_template[:, axis] - MODEL.joints_template[lower, axis]) < 0.012
+    slab &= MODEL.v_template[:, 0] > 0.02
+    weights = MODEL.weights[slab]
+    share = weights[:, lower].sum() / weights[:, [upper, lower]].sum()
+    assert slab.sum() > 10
+    assert 0.35 < share < 0.65
