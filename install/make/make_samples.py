@@ -38,7 +38,7 @@ PHOTOGRAPHED = Recipe(
     {**_AVERAGE, "gender": 0.0, "african": 0.05, "asian": 0.15, "caucasian": 0.8, "height": 0.56},
     "young_caucasian_female_b",
     ("female_sportsuit01", "shoes02"),
-    "long01",
+    "ponytail01",
     eyes="green_eye",
     brows=(52, 36, 26),
     dye={"female_sportsuit01": (2, 0, 1)},
