@@ -22,13 +22,15 @@ from .photo import Photo, ramp
 _FADE_M = 0.035
 _HEAD_FADE_M = 0.012
 _TONE_M = 0.03
+_SHORT_NAPE = 0.15
+_TELL_APART = 45.0
 _BAND_M = 0.015
 _CALM_BANDS = 7
 _SEEN = 0.5
 _MANY = 20
 _FEW = 5
 _NO_COLOUR = 128.0
-_TORSO, _ARM = REGIONS.index("torso"), REGIONS.index("left_arm")
+_HEAD, _TORSO, _ARM = (REGIONS.index(n) for n in ("head", "torso", "left_arm"))
 _TRUNK = (_TORSO, REGIONS.index("left_leg"), REGIONS.index("right_leg"))
 
 
@@ -181,10 +183,13 @@ def _head(photo: Photo, seen: np.ndarray, body: RestBody, colour: np.ndarray, sh
     # The hairline runs behind the ears, then forwards over them to the temples.
     hairline = middle + 0.07 * ramp(height, 0.45, 0.65)
     behind = ramp(hairline - points[:, 2], -0.01, 0.03)
-    scalp = np.maximum(behind * ramp(height, 0.15, 0.4), ramp(height, 0.78, 0.9)) * body.skull
     forehead = (points[:, 2] > middle + 0.05) & (height < 0.85)
-    hair = _rim_median(photo, body, np.where(forehead, 0, ramp(height, 0.45, 0.6)) * body.skull)
+    rim = _read_rim(photo, body)
+    hair = rim.median(body, np.where(forehead, 0, ramp(height, 0.45, 0.6)) * body.skull)
     if hair is not None:
+        nape = _nape(photo, rim, body, height, hair)
+        head = body.regions[:, _HEAD]
+        scalp = np.maximum(behind * ramp(height, nape, nape + 0.25), ramp(height, 0.78, 0.9)) * head
         colour += scalp[:, None] * (hair - colour)
         share[:] = np.maximum(share, scalp)
     face = (1 - behind) * ramp(height, 0.0, 0.1) * (1 - ramp(height, 0.7, 0.85)) * body.skull
@@ -194,22 +199,53 @@ def _head(photo: Photo, seen: np.ndarray, body: RestBody, colour: np.ndarray, sh
         share[:] = np.maximum(share, face)
 
 
-def _rim_median(photo: Photo, body: RestBody, weight: np.ndarray) -> np.ndarray | None:
-    """(3,) median colour along the person's outline where the nearest vertices weigh (V,) high: the hair's rim.
+@dataclass(frozen=True)
+class _Rim:
+    """The person's pixels along the outline: colour (N, 3) f32, and row, column (N,) of the nearest mesh pixel.
 
     The middle of a head seen from the front is forehead even high up; its outline is hair, if there is any.
     """
-    mask = photo.mask
-    inner = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+
+    photo: Photo
+    colour: np.ndarray
+    row: np.ndarray
+    column: np.ndarray
+
+    def at(self, body: RestBody, values: np.ndarray) -> np.ndarray:
+        """Vertex values (V,) at the nearest points of the mesh -> (N,)."""
+        return body.at_pixels(self.photo, values[:, None], self.row, self.column)[:, 0]
+
+    def median(self, body: RestBody, weight: np.ndarray) -> np.ndarray | None:
+        """(3,) median colour where the vertex weight (V,) is high; None when that is hardly seen."""
+        strong = self.at(body, weight) > 0.5
+        return np.median(self.colour[strong], axis=0).astype(np.float32) if strong.sum() >= _MANY else None
+
+
+def _read_rim(photo: Photo, body: RestBody) -> _Rim:
+    inner = ndimage.distance_transform_edt(np.pad(photo.mask, 1))[1:-1, 1:-1]
     # Hair stands out from the mesh of the head: what lies outside takes the nearest point of the mesh.
     away, nearest = ndimage.distance_transform_edt(photo.face < 0, return_indices=True)
-    metres = photo.camera.fx / photo.distance
-    rows, columns = np.nonzero((inner > photo.rim) & (inner < photo.rim + 0.02 * metres) & (away < 0.06 * metres))
-    place = nearest[:, rows, columns]
-    strong = body.at_pixels(photo, weight[:, None], place[0], place[1])[:, 0] > 0.5
-    if strong.sum() < _MANY:
-        return None
-    return np.median(photo.color[rows[strong], columns[strong]], axis=0).astype(np.float32)
+    scale = photo.camera.fx / photo.distance
+    rows, columns = np.nonzero((inner > photo.rim) & (inner < photo.rim + 0.02 * scale) & (away < 0.06 * scale))
+    colour = photo.color[rows, columns].astype(np.float32)
+    return _Rim(photo, colour, nearest[0, rows, columns], nearest[1, rows, columns])
+
+
+def _nape(photo: Photo, rim: _Rim, body: RestBody, height: np.ndarray, hair: np.ndarray) -> float:
+    """How far down the hair hangs behind, in heights of the head above the chin: long hair shows beside the neck."""
+    skin = _pixel_median(photo, body, body.cheeks)
+    if skin is None or np.linalg.norm(skin - hair) < _TELL_APART:
+        return _SHORT_NAPE
+    here = rim.at(body, body.regions[:, _HEAD]) > 0.3
+    place = rim.at(body, height)
+    like_hair = np.linalg.norm(rim.colour - hair, axis=1) < np.linalg.norm(rim.colour - skin, axis=1)
+    lowest = _SHORT_NAPE
+    for top in (0.35, 0.15, -0.05, -0.25):
+        band = here & (place < top) & (place >= top - 0.2)
+        if band.sum() < 8 or like_hair[band].mean() < 0.6:
+            break
+        lowest = top - 0.45
+    return lowest
 
 
 def _pixel_median(photo: Photo, body: RestBody, weight: np.ndarray) -> np.ndarray | None:

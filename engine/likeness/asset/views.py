@@ -20,7 +20,7 @@ from ..core.skinning import joint_transforms, skin
 from .render import TexturedMesh, render_mesh
 from .texture import encode_png
 
-_CLIP_FOV = np.deg2rad(36.0)
+_CLIP_FOV = np.deg2rad(28.0)
 _CLIP_AZIMUTH = np.deg2rad(35.0)
 _MARGIN = 0.06
 
