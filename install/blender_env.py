@@ -22,7 +22,8 @@ from setup_checks import (
     find_python,
 )
 
-STAGES = ("checks", "environment", "bpy", "verify")
+STAGES = {"checks": 0.02, "environment": 0.1, "bpy": 0.8, "verify": 0.08}
+BPY_BYTES = 960_000_000
 NEED_BYTES = int(1.6 * GB)
 
 
@@ -74,9 +75,7 @@ def _install(target: Path, which: BlenderEnv, requirements: Path, progress: venv
         "-r",
         str(requirements),
     ]
-    venv.run_installer(
-        command, target, wanted, lambda line, count: progress.report("bpy", 0.5, f"{count} packages · {line[:70]}")
-    )
+    venv.run_installer(command, target, wanted, venv.size_teller(progress, "bpy", target, BPY_BYTES))
 
 
 def _verify(target: Path, which: BlenderEnv, progress: venv.Progress) -> None:

@@ -35,7 +35,8 @@ from setup_checks import (
 )
 
 EXIT_STOPPED = 5
-STAGES = ("checks", "environment", "tools", "torch", "packages", "verify")
+#: Stages and their measured shares of the time.
+STAGES = {"checks": 0.01, "environment": 0.05, "tools": 0.03, "torch": 0.4, "packages": 0.45, "verify": 0.06}
 
 #: Kept equal to pyproject.toml's pins by a test. They are here because torch is installed in a step of its own.
 TORCH = ("torch==2.13.0", "torchvision==0.28.0")
@@ -43,8 +44,11 @@ BUILD_TOOL = "setuptools==84.2.1"
 UV = "uv==0.13.8"
 
 NEED_BYTES = {"cpu": int(2.6 * GB), "auto": 8 * GB}
-#: Packages in a finished environment; only the progress bar depends on it.
-EXPECTED_PACKAGES = 64
+#: How much a step adds to the environment, measured; only the progress bar depends on it.
+TOOLS_BYTES, PACKAGES_BYTES = 9_000_000, 780_000_000
+TORCH_BYTES = {"cpu": 740_000_000, "auto": 5 * GB}
+#: With fewer packages than this the big downloads are still to come.
+HALF_INSTALLED = 30
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,7 @@ def ensure_engine(target: Path, recipe: EngineRecipe, python: Sequence[str], pro
         other_backend = held.get("backend", recipe.backend) != recipe.backend
         progress.report("checks", 0.0, "disk and Python")
         check_writable(target)
-        if venv.installed_count(target) < EXPECTED_PACKAGES // 2:
+        if venv.installed_count(target) < HALF_INSTALLED:
             check_disk(target, NEED_BYTES[recipe.backend], "The engine")
         progress.report("environment", 0.0, f"making {target}")
         venv.make_venv(target, python)
@@ -131,16 +135,6 @@ def ensure_engine(target: Path, recipe: EngineRecipe, python: Sequence[str], pro
         _verify(target, progress)
         venv.write_stamp(target, fingerprint, recipe.extras, backend=recipe.backend)
     return True
-
-
-def _teller(progress: venv.Progress, stage: str, target: Path) -> Callable[[str, int], None]:
-    start = venv.installed_count(target)
-
-    def tell(line: str, count: int) -> None:
-        share = (count - start) / max(EXPECTED_PACKAGES - start, 1)
-        progress.report(stage, min(max(share, 0.0), 0.99), f"{count} packages · {line[:70]}")
-
-    return tell
 
 
 def _pip(target: Path, recipe: EngineRecipe, *arguments: str) -> list[str]:
@@ -153,16 +147,17 @@ def _pip(target: Path, recipe: EngineRecipe, *arguments: str) -> list[str]:
 def _install_tools(target: Path, recipe: EngineRecipe, progress: venv.Progress) -> None:
     progress.report("tools", 0.0, BUILD_TOOL)
     command = _pip(target, recipe, BUILD_TOOL)
-    venv.run_installer(command, target, BUILD_TOOL, _teller(progress, "tools", target))
+    venv.run_installer(command, target, BUILD_TOOL, venv.size_teller(progress, "tools", target, TOOLS_BYTES))
 
 
 def _install_torch(target: Path, recipe: EngineRecipe, progress: venv.Progress, again: bool) -> None:
     python = venv.venv_python(target)
     progress.report("torch", 0.0, f"{TORCH[0]}, backend {recipe.backend}")
+    tell = venv.size_teller(progress, "torch", target, TORCH_BYTES[recipe.backend])
     if again:
         names = [pin.split("==")[0] for pin in TORCH]
         remove = [str(python), "-m", "pip", "uninstall", "--yes", *names]
-        venv.run_installer(remove, target, "another build of PyTorch", _teller(progress, "torch", target))
+        venv.run_installer(remove, target, "another build of PyTorch", tell)
     if _installed(python, "torch") == TORCH[0].split("==")[1]:
         return
     attempts = torch_attempts(sys.platform, recipe.backend, python, recipe.wheelhouse)
@@ -170,9 +165,9 @@ def _install_torch(target: Path, recipe: EngineRecipe, progress: venv.Progress, 
         try:
             if "uv" in command:
                 install_uv = _pip(target, recipe, UV)
-                venv.run_installer(install_uv, target, UV, _teller(progress, "torch", target))
+                venv.run_installer(install_uv, target, UV, tell)
             quick = {"UV_HTTP_TIMEOUT": "60", "UV_HTTP_RETRIES": "2"}
-            venv.run_installer(command, target, "PyTorch", _teller(progress, "torch", target), quick)
+            venv.run_installer(command, target, "PyTorch", tell, quick)
             return
         except SetupError as error:
             if error.code == "environment.disk" or number == len(attempts) - 1:
@@ -194,7 +189,8 @@ def _install_packages(target: Path, recipe: EngineRecipe, progress: venv.Progres
     source = ["--no-build-isolation", "--editable", what] if recipe.editable else [what]
     command = _pip(target, recipe, "--constraint", str(recipe.constraints), *source)
     progress.report("packages", 0.0, "asking the package index")
-    venv.run_installer(command, target, "the engine's packages", _teller(progress, "packages", target))
+    tell = venv.size_teller(progress, "packages", target, PACKAGES_BYTES)
+    venv.run_installer(command, target, "the engine's packages", tell)
 
 
 def _verify(target: Path, progress: venv.Progress) -> None:
@@ -229,18 +225,21 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; the panel's "Set up engine" button runs it."""
     options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _stop)
-    progress = venv.Progress("engine", STAGES, as_json=options.json, every_s=0.5 if options.json else 5.0)
+    for name in ("SIGTERM", "SIGBREAK"):  # Windows has the second one, and the panel's Cancel sends it there
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _stop)
+    target = options.target.expanduser().absolute()
+    progress = venv.Progress("engine", STAGES, as_json=options.json, every_s=2.0 if options.json else 5.0)
     try:
         recipe = EngineRecipe(
-            requirement=options.wheel.absolute(),
+            requirement=options.wheel.expanduser().absolute(),
             extras=("engine", *options.extra),
             constraints=options.constraints,
             wheelhouse=options.wheelhouse,
             backend=choose_backend(sys.platform, has_nvidia(), options.backend),
             hashed=(options.wheel,),
         )
-        ensure_engine(options.target.absolute(), recipe, find_python(ENGINE_PYTHONS, "The engine"), progress)
+        ensure_engine(target, recipe, find_python(ENGINE_PYTHONS, "The engine"), progress)
     except SetupError as error:
         progress.event("failed", code=error.code, message=error.message)
         print(error.message, file=sys.stderr)
@@ -249,11 +248,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         progress.event("failed", code="job.cancelled", message="The set-up was stopped.")
         return EXIT_STOPPED
     except OSError as error:
-        message = f"The set-up could not go on: {error.strerror or error} ({error.filename or options.target})."
+        message = f"The set-up could not go on: {error.strerror or error} ({error.filename or target})."
         progress.event("failed", code="environment.files", message=message)
         print(message, file=sys.stderr)
         return EXIT_ENVIRONMENT
-    progress.event("done", python=str(venv.venv_python(options.target.absolute())))
+    progress.event("done", python=str(venv.venv_python(target)))
     return 0
 
 

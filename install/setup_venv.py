@@ -40,10 +40,13 @@ _LEAKS = (
 
 @dataclass
 class Progress:
-    """Says how far a set-up has come: a line for people, or one JSON object a line for the panel."""
+    """Says how far a set-up has come: a line for people, or one JSON object a line for the panel.
+
+    stages: each stage's name and its share of the whole time.
+    """
 
     title: str
-    stages: Sequence[str] = ()
+    stages: Mapping[str, float]
     as_json: bool = False
     stream: IO[str] = field(default_factory=lambda: sys.stdout)
     every_s: float = 5.0
@@ -51,6 +54,7 @@ class Progress:
     _start: float = 0.0
     _last: float = -1e9
     _stage: str = ""
+    _highest: float = 0.0
 
     def __post_init__(self) -> None:
         self._start = self.clock()
@@ -60,20 +64,26 @@ class Progress:
         """Seconds since the set-up began."""
         return self.clock() - self._start
 
+    def due(self, stage: str) -> bool:
+        """Whether a report would be shown now: a new stage at once, an old one now and then."""
+        return stage != self._stage or self.clock() - self._last >= self.every_s
+
     def report(self, stage: str, fraction: float, message: str) -> None:
-        """Tell where `stage` stands (`fraction` of it, 0..1). A new stage is told at once, the rest now and then."""
-        now = self.clock()
-        if stage == self._stage and now - self._last < self.every_s and fraction < 1.0:
+        """Tell where `stage` stands (`fraction` of it, 0..1). The whole's share never runs back."""
+        if fraction < 1.0 and not self.due(stage):
             return
-        self._stage, self._last = stage, now
-        number = self.stages.index(stage) if stage in self.stages else 0
-        count = max(len(self.stages), 1)
+        self._stage, self._last = stage, self.clock()
+        names = list(self.stages)
+        number, count = names.index(stage), len(names)
+        before = sum(self.stages[name] for name in names[:number])
+        whole = (before + fraction * self.stages[stage]) / sum(self.stages.values())
+        self._highest = max(self._highest, whole)
         if self.as_json:
             self.event(
                 "progress",
                 stage=stage,
-                stages=list(self.stages),
-                fraction=round((number + fraction) / count, 4),
+                stages=names,
+                fraction=round(self._highest, 4),
                 message=message,
                 elapsed_s=round(self.elapsed_s, 1),
             )
@@ -154,6 +164,33 @@ def installed_count(folder: Path) -> int:
     """How many packages the environment holds."""
     packages = site_packages(folder)
     return len(list(packages.glob("*.dist-info"))) if packages else 0
+
+
+def size_bytes(folder: Path) -> int:
+    """Size of all files below `folder`; those that vanish meanwhile (an installer moves its own) count nothing."""
+    total, waiting = 0, [str(folder)]
+    while waiting:
+        with contextlib.suppress(OSError), os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                with contextlib.suppress(OSError):
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                    else:
+                        total += entry.stat(follow_symlinks=False).st_size
+    return total
+
+
+def size_teller(progress: Progress, stage: str, folder: Path, expected_bytes: int) -> Callable[[str], None]:
+    """For run_installer: reports `stage` by how much the environment has grown, since installers do not say."""
+    start = size_bytes(folder)
+
+    def tell(line: str) -> None:
+        if progress.due(stage):
+            grown = size_bytes(folder) - start
+            share = min(max(grown / expected_bytes, 0.0), 0.99)
+            progress.report(stage, share, f"{line}, {grown / 1e6:.0f} of about {expected_bytes / 1e6:.0f} MB")
+
+    return tell
 
 
 @contextlib.contextmanager
@@ -237,11 +274,11 @@ def run_installer(
     command: Sequence[str],
     folder: Path,
     what: str,
-    tell: Callable[[str, int], None],
+    tell: Callable[[str], None],
     extra_environ: Mapping[str, str] | None = None,
     timeout_s: float = 3600.0,
 ) -> None:
-    """Run pip or uv, calling tell(what it does, packages installed so far) at least twice a second.
+    """Run pip or uv, calling tell(what it does) at least twice a second.
 
     All output goes to `likeness-setup.log` in the environment. Raises SetupError in one sentence when it fails.
     """
@@ -261,7 +298,7 @@ def run_installer(
     threading.Thread(target=_pump, args=(process.stdout, lines), daemon=True).start()
     output: list[str] = []
     try:
-        _follow(process, lines, output, folder, tell, timeout_s)
+        _follow(process, lines, output, tell, timeout_s)
     finally:
         if process.poll() is None:
             process.kill()
@@ -282,8 +319,7 @@ def _follow(
     process: subprocess.Popen[str],
     lines: queue.Queue[str | None],
     output: list[str],
-    folder: Path,
-    tell: Callable[[str, int], None],
+    tell: Callable[[str], None],
     timeout_s: float,
 ) -> None:
     deadline = time.monotonic() + timeout_s
@@ -296,5 +332,5 @@ def _follow(
                 return
             output.append(line)
             newest = in_words(line.strip(), newest)
-        tell(newest, installed_count(folder))
+        tell(newest)
     raise SetupError("environment.network", f"The installer was stopped after {timeout_s / 60:.0f} minutes.")

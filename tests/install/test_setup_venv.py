@@ -101,17 +101,17 @@ def test_two_set_ups_of_one_folder_exclude_each_other(tmp_path):
 
 def test_installer_output_is_followed_and_logged(real_venv):
     code = "print('Collecting numpy'); print('Installing collected packages: a, b, c')"
-    told: list[tuple[str, int]] = []
-    venv.run_installer([sys.executable, "-c", code], real_venv, "x", lambda line, count: told.append((line, count)))
-    assert ("looking for numpy", 0) in told
-    assert told[-1][0] == "unpacking 3 packages"
+    told: list[str] = []
+    venv.run_installer([sys.executable, "-c", code], real_venv, "x", told.append)
+    assert "looking for numpy" in told
+    assert told[-1] == "unpacking 3 packages"
     assert "Collecting numpy" in (real_venv / "likeness-setup.log").read_text("utf-8")
 
 
 def test_a_failing_installer_is_a_sentence(real_venv):
     code = "print('ERROR: [Errno 28] No space left on device'); raise SystemExit(1)"
     with pytest.raises(SetupError) as error:
-        venv.run_installer([sys.executable, "-c", code], real_venv, "PyTorch", lambda *_: None)
+        venv.run_installer([sys.executable, "-c", code], real_venv, "PyTorch", lambda _: None)
     assert error.value.code == "environment.disk"
     assert "PyTorch" in error.value.message
 
@@ -119,26 +119,40 @@ def test_a_failing_installer_is_a_sentence(real_venv):
 def test_an_installer_that_hangs_is_stopped(real_venv):
     code = "import time; print('Collecting x', flush=True); time.sleep(60)"
     with pytest.raises(SetupError, match="stopped"):
-        venv.run_installer([sys.executable, "-c", code], real_venv, "x", lambda *_: None, timeout_s=1.5)
+        venv.run_installer([sys.executable, "-c", code], real_venv, "x", lambda _: None, timeout_s=1.5)
 
 
 def test_progress_for_the_panel_is_json_and_never_runs_back():
     stream, now = io.StringIO(), [0.0]
-    progress = venv.Progress("engine", ("a", "b"), as_json=True, stream=stream, every_s=1.0, clock=lambda: now[0])
-    for stage, fraction in (("a", 0.0), ("a", 0.5), ("a", 1.0), ("b", 0.0), ("b", 0.9)):
+    progress = venv.Progress("engine", {"a": 1, "b": 3}, as_json=True, stream=stream, every_s=1.0, clock=lambda: now[0])
+    for stage, fraction in (("a", 0.0), ("a", 0.5), ("a", 0.2), ("b", 0.0), ("b", 0.9)):
         now[0] += 2.0
         progress.report(stage, fraction, "x")
     events = [json.loads(line) for line in stream.getvalue().splitlines()]
     fractions = [event["fraction"] for event in events]
     assert fractions == sorted(fractions)
-    assert fractions[-1] == pytest.approx(0.95)
+    assert fractions[-1] == pytest.approx(0.925)
     assert events[-1]["elapsed_s"] == 10.0
     assert events[0]["stages"] == ["a", "b"]
 
 
 def test_progress_for_people_is_not_a_flood():
     stream = io.StringIO()
-    progress = venv.Progress("engine", ("a",), stream=stream, every_s=3.0, clock=lambda: 1.0)
+    progress = venv.Progress("engine", {"a": 1}, stream=stream, every_s=3.0, clock=lambda: 1.0)
     for _ in range(100):
         progress.report("a", 0.2, "working")
     assert stream.getvalue().count("\n") == 1
+
+
+def test_progress_of_an_installer_is_what_it_has_written(tmp_path):
+    stream, now = io.StringIO(), [0.0]
+    progress = venv.Progress("engine", {"torch": 1}, as_json=True, stream=stream, every_s=1.0, clock=lambda: now[0])
+    (tmp_path / "before").write_bytes(bytes(500))
+    tell = venv.size_teller(progress, "torch", tmp_path, 1000)
+    (tmp_path / "lib").mkdir()
+    for written in (250, 750, 5000):
+        (tmp_path / "lib" / "x").write_bytes(bytes(written))
+        now[0] += 2.0
+        tell("unpacking")
+    assert [json.loads(line)["fraction"] for line in stream.getvalue().splitlines()] == [0.25, 0.75, 0.99]
+    assert venv.size_bytes(tmp_path / "nowhere") == 0
