@@ -176,12 +176,13 @@ def _number(data: Mapping[str, Any], keys: tuple[str, ...], name: str) -> float:
 
 def to_number(value: object, key: str, name: str) -> float:
     """A JSON value as a number; numbers written as text are understood, true and words are not."""
-    if isinstance(value, (int, float, str)) and not isinstance(value, bool):
-        try:
-            return float(value)
-        except (ValueError, OverflowError):
-            pass  # said below, together with every other wrong type
-    raise LikenessError("capture.intrinsics", f'In {name}, {key} is "{str(value)[:40]}", not a number.', _FORM)
+    wrong = LikenessError("capture.intrinsics", f'In {name}, {key} is "{str(value)[:40]}", not a number.', _FORM)
+    if not isinstance(value, (int, float, str)) or isinstance(value, bool):
+        raise wrong
+    try:
+        return float(value)
+    except (ValueError, OverflowError) as error:
+        raise wrong from error
 
 
 def _size(data: Mapping[str, Any], name: str) -> tuple[int, int] | None:
