@@ -7,6 +7,8 @@ priors, one sparse linear system), and a guided filter carries the edge to the p
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from likeness.body.landmarks import Landmarks, over_grey
 from PIL import Image
@@ -81,7 +83,12 @@ def _log_density(rgb: np.ndarray, where: np.ndarray) -> np.ndarray:
     """Log density (rows, columns) of colours under a mixture fitted to the pixels `where`."""
     samples = rgb[where].astype(np.float64)
     samples = samples[:: max(1, len(samples) // 4000)]
-    centers, labels = kmeans2(samples, COLOR_CLUSTERS, minit="++", rng=np.random.default_rng(0))
+    # A plain backdrop has fewer colours than clusters: a trace of noise keeps them apart, empty ones are skipped.
+    rng = np.random.default_rng(0)
+    samples = samples + rng.normal(0.0, 1e-3, samples.shape)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        centers, labels = kmeans2(samples, COLOR_CLUSTERS, minit="++", rng=rng)
     flat = rgb.reshape(-1, 3).astype(np.float64)
     densities = []
     for index in range(COLOR_CLUSTERS):
