@@ -62,6 +62,8 @@ class Terminal:
             self._line(facts)
             return EXIT_OK
         for key, value in facts.items():
+            if value is None or value == {}:
+                continue
             if isinstance(value, list | tuple):
                 self._say(f"{key}: {'none' if not value else ''}")
                 for item in value:

@@ -35,7 +35,7 @@ def inspect(
     A picture file without depth is a photo; everything else is a capture. thumbnails: folder for color.png,
     cutout.png and side.png. Keys: kind, name, width, height, person_height_px, depth_range_m, valid_share, distance_m,
     stature_m, depth_unit_m, mask_source, people, person, camera {fx, fy, cx, cy, width, height, known}, up, warnings,
-    thumbnails, estimate {seconds, memory_gb}; depth's keys are None for a photo.
+    thumbnails; depth's keys are None for a photo.
     Raises what read_capture and read_photo raise, and `output.unwritable`.
     """
     source = Path(path)
@@ -85,7 +85,6 @@ def _describe(reading: Reading, person: int) -> dict[str, Any]:
         "camera": {**capture.camera.to_dict(), "known": capture.camera_known},
         "up": [round(float(v), 4) for v in capture.up],
         "warnings": list(capture.warnings),
-        "estimate": estimate(width, height, capture.kind),
     }
     if capture.depth is not None:
         z = capture.depth[capture.valid]
@@ -98,9 +97,3 @@ def _describe(reading: Reading, person: int) -> dict[str, Any]:
         )
     return found
 
-
-def estimate(width: int, height: int, kind: str) -> dict[str, float]:
-    """Rough seconds and gigabytes of an avatar at the standard preset on a laptop's processor."""
-    megapixels = width * height / 1e6
-    seconds = (60.0 if kind == "rgbd" else 75.0) + 8.0 * megapixels
-    return {"seconds": round(seconds), "memory_gb": round(1.5 + 0.12 * megapixels, 1)}

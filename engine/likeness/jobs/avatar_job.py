@@ -39,6 +39,9 @@ log = logging.getLogger("likeness")
 #: Expected seconds a stage on two cores: the shares of the progress bar and the first estimate.
 STAGES = {"read": 3.0, "body": 15.0, "surface": 20.0, "colour": 15.0, "write": 2.0}
 
+#: Peak of a job at the standard preset (benchmarks/whole_path.py), for the panel's estimate.
+MEMORY_GB = 1.2
+
 #: Someone else in the picture shares a point or two with the mask; the person under it shares most of them.
 _LEAST_SHARE = 0.4
 

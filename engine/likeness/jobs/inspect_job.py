@@ -9,7 +9,7 @@ import msgspec
 
 from ..capture import inspect
 from ..core.errors import LikenessError
-from .avatar_job import estimate_seconds
+from .avatar_job import MEMORY_GB, estimate_seconds
 
 
 class InspectRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -43,7 +43,7 @@ def inspect_input(params: dict[str, Any]) -> dict[str, Any]:
         person=request.person,
         thumbnails=_path(request.thumbnails_dir),
     )
-    return facts | {"estimate_s": estimate_seconds()}
+    return facts | {"estimate": {"seconds": estimate_seconds(), "memory_gb": MEMORY_GB}}
 
 
 def _path(text: str | None) -> Path | None:
