@@ -10,6 +10,8 @@ from .solve import SmoothField
 
 # Hollows narrower than this are bridged; a waist or the small of the back is wider and stays.
 BRIDGE_M = 0.05
+PULLS = 3
+DEEPEST_M = 0.03
 # Regions whose hollows cloth hides. Front hollows are corrected by depth anyway; this is for the sides that nobody saw.
 DRESSED = {"trunk": 1.0, "legs": 0.5, "feet": 1.0, "arms": 0.0, "bare": 0.0}
 # A body that fits four fifths of a region's readings this well wears nothing there, or nothing that matters.
@@ -31,9 +33,14 @@ def region(joint_name: str) -> str:
 
 
 def hollows(vertices: np.ndarray, normals: np.ndarray, field: SmoothField) -> np.ndarray:
-    """(V,) metres by which taut cloth would lie above (V, 3) vertices, 0 where the body is convex."""
-    smooth = field.solve(vertices, np.ones(len(vertices)), BRIDGE_M)
-    return np.maximum(np.sum((smooth - vertices) * normals, axis=1), 0.0)
+    """(V,) metres by which taut cloth would lie above (V, 3) vertices along `normals`, 0 where the body is convex."""
+    height = np.zeros(len(vertices))
+    # One smoothing fills a hollow by half; what it filled holds the next one up.
+    for _ in range(PULLS):
+        taut = vertices + height[:, None] * normals
+        smooth = field.solve(taut, np.ones(len(vertices)), BRIDGE_M)
+        height += np.maximum(np.sum((smooth - taut) * normals, axis=1), 0.0)
+    return np.minimum(height, DEEPEST_M)
 
 
 def dressed(misfit: np.ndarray, weight: np.ndarray, weights: np.ndarray, names: Sequence[str]) -> np.ndarray:

@@ -1,0 +1,35 @@
+"""Cloth over hollows, and when there is none."""
+
+from __future__ import annotations
+
+import numpy as np
+import trimesh
+from likeness.surface.cloth import dressed, hollows
+from likeness.surface.solve import SmoothField
+
+NAMES = ("pelvis", "left_knee", "head")
+
+
+def test_a_dent_is_bridged_and_a_bump_is_not() -> None:
+    ball = trimesh.creation.icosphere(subdivisions=5, radius=0.15)
+    out = np.asarray(ball.vertices) / 0.15
+    near_top = np.exp(-((out[:, 0] ** 2 + out[:, 1] ** 2) / 0.04))
+    dent, bump = near_top * (out[:, 2] > 0), near_top * (out[:, 2] < 0)
+    vertices = out * (0.15 - 0.02 * dent + 0.02 * bump)[:, None]
+    hollow = hollows(vertices, out, SmoothField(vertices, ball.faces))
+    assert 0.008 < hollow[np.argmax(dent)] < 0.03
+    assert hollow[np.argmax(bump)] == 0
+    assert hollow.min() == 0
+    assert np.median(hollow) < 0.001
+
+
+def test_depth_on_the_skin_means_bare() -> None:
+    weights = np.repeat(np.eye(3), 100, axis=0)
+    measured = np.ones(300)
+    on_skin = dressed(np.full(300, 0.001), measured, weights, NAMES)
+    assert (on_skin == 0).all()
+    in_cloth = dressed(np.full(300, 0.02), measured, weights, NAMES)
+    assert (in_cloth[:100] == 1).all()
+    assert (in_cloth[200:] == 0).all()
+    # A photo measures nothing: clothes are the rule.
+    np.testing.assert_array_equal(dressed(np.zeros(300), np.zeros(300), weights, NAMES), in_cloth)
