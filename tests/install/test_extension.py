@@ -120,3 +120,22 @@ def test_setup_files_in_the_zip_start_by_themselves(archive, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "--wheelhouse" in done.stdout
+
+
+@pytest.mark.parametrize("environment", [".venv-blender42", ".venv-blender"])
+def test_blender_itself_accepts_the_zip(archive, environment, tmp_path):
+    """Blender's own `extension validate`, which runs in any Python."""
+    tools = list(
+        (ROOT / environment).glob("lib/python3*/site-packages/bpy/*/scripts/addons_core/bl_pkg/cli/blender_ext.py")
+    )
+    if not tools:
+        pytest.skip(f"{environment} does not exist here: python3 install/bootstrap.py blender makes it")
+    done = subprocess.run([sys.executable, str(tools[0]), "validate", str(archive)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    broken = tmp_path / "broken.zip"
+    with zipfile.ZipFile(archive) as source, zipfile.ZipFile(broken, "w") as target:
+        text = source.read("blender_manifest.toml").decode().replace('type = "add-on"', 'type = "sandwich"')
+        target.writestr("blender_manifest.toml", text)
+        target.writestr("__init__.py", "")
+    refused = subprocess.run([sys.executable, str(tools[0]), "validate", str(broken)], capture_output=True, text=True)
+    assert refused.returncode != 0
