@@ -66,7 +66,6 @@ def test_cancel_leaves_no_avatar(engine, tmp_path):
     assert not list((tmp_path / "avatars").glob("*.avatar"))
 
 
-@pytest.mark.skipif(bpy.app.version < (5, 0), reason="one Blender makes a whole avatar with the engine, the newest")
 def test_capture_becomes_a_walking_rendered_avatar(engine, addon, scene, tmp_path):
     bpy.ops.likeness.choose(filepath=str(SAMPLES / "capture"), wait=True)
     bpy.ops.likeness.create_avatar(wait=True)
