@@ -197,6 +197,12 @@ def test_an_unknown_method_is_refused(painted) -> None:
         )
 
 
+def test_a_body_outside_the_picture_is_refused(painted) -> None:
+    aside = replace(painted.surface, vertices=painted.surface.vertices + np.float32([9, 0, 0]))
+    with pytest.raises(LikenessError, match="does not lie on the person"):
+        build(replace(painted, surface=aside))
+
+
 # ---- GLB
 
 

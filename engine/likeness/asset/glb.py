@@ -98,6 +98,7 @@ class _Builder:
         return len(self.document.accessors) - 1
 
     def mesh(self, avatar: Avatar) -> gltf.Mesh:
+        """The avatar's mesh with its material; textures and accessors are added on the way."""
         source, uvs, faces = split_corners(avatar.faces, avatar.corner_uvs)
         weights = avatar.skin_weights[source].astype(np.float32)
         joints = np.where(weights > 0, avatar.skin_joints[source], 0).astype(np.uint16)
@@ -137,6 +138,7 @@ class _Builder:
         ]
 
     def animation(self, avatar: Avatar, clip: MotionClip) -> gltf.Animation:
+        """The clip on the floor: a rotation for each joint, a translation for the pelvis."""
         clip = on_floor(avatar, clip)
         times = (np.arange(len(clip)) / clip.fps).astype(np.float32)
         clock = self.accessor(times, _FLOAT, bounds=True)
@@ -159,6 +161,7 @@ class _Builder:
         animation.channels.append(gltf.AnimationChannel(sampler=len(animation.samplers) - 1, target=target))
 
     def finish(self) -> bytes:
+        """The whole file."""
         self._blob.extend(b"\0" * (-len(self._blob) % 4))
         self.document.buffers = [gltf.Buffer(byteLength=len(self._blob))]
         self.document.set_binary_blob(bytes(self._blob))

@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from ..core.camera import Camera
 from ..core.capture import Capture
+from ..core.errors import LikenessError
 from .limbs import REGIONS
 from .rays import RayScene
 from .texture import bilinear, pull_push
@@ -90,10 +91,19 @@ class Photo:
 def read_photo(
     capture: Capture, vertices: np.ndarray, faces: np.ndarray, regions: np.ndarray, cheeks: np.ndarray
 ) -> Photo:
-    """capture; the captured surface in its camera space; (V, R) region weights and (V,) cheeks of its vertices."""
+    """capture; the captured surface in its camera space; (V, R) region weights and (V,) cheeks of its vertices.
+
+    Raises LikenessError("body.out_of_picture") when the picture shows nothing of the surface.
+    """
     scene = RayScene(vertices, faces)
     face, hits = scene.view(capture.camera)
     covered = face >= 0
+    if not (covered & capture.mask).any():
+        raise LikenessError(
+            "body.out_of_picture",
+            f"{capture.name}: the fitted body does not lie on the person in the picture.",
+            "Fit the body again, or pass another fit with --body.",
+        )
     depth = np.where(covered, hits.distance.reshape(face.shape), 0).astype(np.float32)
     rim = _rim(capture.mask)
     trust = _trust(capture, covered, depth, rim)
