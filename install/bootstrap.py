@@ -14,6 +14,7 @@ Exit codes: 0 done, 1 a test failed, 2 wrong use, 4 the machine lacks something 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -36,6 +37,8 @@ from setup_checks import (  # noqa: E402
     EXIT_ENVIRONMENT,
     SetupError,
     can_load,
+    check_disk,
+    check_libraries,
     find_python,
 )
 
@@ -68,10 +71,23 @@ def ensure_blender(*which: blender_env.BlenderEnv) -> None:
             print(f"[{one.name}] up to date: {ROOT / one.folder}", flush=True)
 
 
+def preflight(*which: blender_env.BlenderEnv) -> None:
+    """Find what the machine lacks for all that is still to be made, before the first minute is spent on any of it."""
+    need = 0 if venv.read_stamp(ENGINE) else engine_env.NEED_BYTES["cpu"]
+    find_python(ENGINE_PYTHONS, "The engine")
+    for one in which:
+        if not venv.read_stamp(ROOT / one.folder):
+            check_libraries(one.libraries, one.name)
+            find_python([BPY_PYTHON], f"The bpy wheel that stands for {one.name}")
+            need += blender_env.NEED_BYTES
+    check_disk(ROOT, need, "The installation")
+
+
 def run_demo(options: argparse.Namespace) -> int:
     """Install, make the avatar of the sample, let it walk in Blender, print the paths."""
     import demo
 
+    preflight(blender_env.BPY50)
     python = ensure_engine(("engine", "build"))
     ensure_blender(blender_env.BPY50)
     archive = extension.build_extension(ROOT, python)
@@ -83,6 +99,7 @@ def run_tests(options: argparse.Namespace) -> int:
     """Install, then lint, types, the engine's tests, and the tests inside Blender, with one summary at the end."""
     import testrun
 
+    preflight(blender_env.BPY50, blender_env.BPY42)
     extras = ("engine", "build", "dev", "smpl") if testrun.wants_smplx() else ("engine", "build", "dev")
     python = ensure_engine(extras)
     ensure_blender(blender_env.BPY50, blender_env.BPY42)
@@ -156,6 +173,7 @@ def _parser() -> argparse.ArgumentParser:
 def main() -> int:
     """Entry point; turns what a machine lacks into one sentence."""
     options = _parser().parse_args()
+    signal.signal(signal.SIGTERM, engine_env.stop)
     try:
         return int(options.run(options))
     except SetupError as error:

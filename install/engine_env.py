@@ -218,7 +218,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _stop(_number: int, _frame: FrameType | None) -> None:
+def stop(_number: int, _frame: FrameType | None) -> None:
+    """Signal handler: unwind, so that no installer is left running."""
     raise KeyboardInterrupt
 
 
@@ -227,7 +228,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     for name in ("SIGTERM", "SIGBREAK"):  # Windows has the second one, and the panel's Cancel sends it there
         if hasattr(signal, name):
-            signal.signal(getattr(signal, name), _stop)
+            signal.signal(getattr(signal, name), stop)
     target = options.target.expanduser().absolute()
     progress = venv.Progress("engine", STAGES, as_json=options.json, every_s=2.0 if options.json else 5.0)
     try:

@@ -141,7 +141,8 @@ def check_libraries(
 _NETWORK = re.compile(
     r"NewConnectionError|ConnectTimeout|ConnectionError|Temporary failure in name resolution|Name or service not known"
     r"|getaddrinfo failed|Network is unreachable|Read timed out|ReadTimeoutError|ProxyError|SSLError|CERTIFICATE_VERIFY"
-    r"|Could not fetch URL|error sending request|dns error|Connection refused|Connection reset",
+    r"|Could not fetch URL|HTTP error \d{3}|HTTPError|error sending request|dns error"
+    r"|Connection refused|Connection reset",
     re.IGNORECASE,
 )
 _DISK = re.compile(r"No space left on device|Errno 28|not enough space on the disk|disk quota exceeded", re.IGNORECASE)

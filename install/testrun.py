@@ -7,8 +7,10 @@ are judged by the JUnit file that pytest wrote.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -146,8 +148,17 @@ def _run_limited(
             return None
         finally:
             if process.poll() is None:
-                process.kill()
-                process.wait()
+                _kill(process)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End a test process and, where the system can, whatever it had started."""
+    if sys.platform == "win32":
+        process.kill()
+    else:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def engine_tests(root: Path, python: Path, environ: Mapping[str, str]) -> Outcome:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import namedtuple
 from pathlib import Path
 
 import demo
@@ -111,6 +112,30 @@ def test_bootstrap_can_be_read_by_an_old_python():
     assert done.returncode == 4
     assert done.stderr.count("\n") == 1
     assert "3.11" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("lacking", "word"), [("disk", "4.2 GB"), ("library", "apt-get install libgl1"), ("python", "Python 3.11")]
+)
+def test_what_is_missing_is_said_before_anything_is_made(tmp_path, monkeypatch, lacking, word):
+    """A machine that lacks something for Blender hears of it before the engine's download begins."""
+    import blender_env
+    import bootstrap as program
+    import setup_checks
+
+    monkeypatch.setattr(program, "ROOT", tmp_path)
+    monkeypatch.setattr(program, "ENGINE", tmp_path / ".venv")
+    free = 1_000_000_000 if lacking == "disk" else 100_000_000_000
+    usage = namedtuple("usage", "free")(free)
+    monkeypatch.setattr(program, "check_disk", lambda *asked: setup_checks.check_disk(*asked, lambda _: usage))
+    there = lambda name: lacking != "library" or name != "libGL.so.1"  # noqa: E731
+    monkeypatch.setattr(program, "check_libraries", lambda *a: setup_checks.check_libraries(*a, "linux", there))
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    version = (3, 13, 0) if lacking == "python" else (3, 11, 7)
+    monkeypatch.setattr(program, "find_python", lambda *a: setup_checks.find_python(*a, version))
+    with pytest.raises(setup_checks.SetupError, match=word):
+        program.preflight(blender_env.BPY50)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_ci_runs_the_test_command_of_the_readme():
