@@ -86,6 +86,8 @@ class EngineClient:
     def call(self, method: str, params: dict[str, Any], answered: Answer, limit_s: float = CALL_LIMIT_S) -> None:
         """Send a request; its answer arrives in a later tick()."""
         self._number += 1
+        # Silence counts from here: an engine without work has nothing to say.
+        self.last_word = time.monotonic()
         self._calls[self._number] = _Call(method, answered, time.monotonic() + limit_s)
         self._child.send(protocol.encode(protocol.request(self._number, method, params)))
 

@@ -223,6 +223,16 @@ def test_closing_leaves_no_orphan(engine, addon):
         os.killpg(process.pid, 0)
 
 
+def test_silence_before_a_job_is_not_held_against_it(engine, addon):
+    """An engine that had nothing to do had nothing to say."""
+    session = engine("cancellable", silence_s=0.5)
+    bpy.ops.likeness.choose(filepath=str(engine.capture), wait=True)
+    time.sleep(0.7)
+    bpy.ops.likeness.create_avatar()
+    pump(addon, lambda: session.failure or session.job.fraction > 0)
+    assert session.failure is None
+
+
 def test_engine_without_work_leaves_and_comes_back(engine, addon):
     session = engine("good", idle_s=0.3)
     bpy.ops.likeness.choose(filepath=str(engine.capture), wait=True)
