@@ -137,6 +137,7 @@ def read_avatar(path: Path, *, verify: bool = False) -> Avatar:
         mesh = read_npz(path / "mesh.npz", "avatar.unreadable")
         capture = read_json(path / "capture.json", "avatar.unreadable")
         textures = {n.split("/", 1)[1]: (path / n).read_bytes() for n in listed if n.startswith("textures/")}
+        arrays: dict[str, Any] = {name: mesh[name] for name in _MESH_ARRAYS}
         avatar = Avatar(
             name=str(head["name"]),
             method=str(head["method"]),
@@ -152,7 +153,7 @@ def read_avatar(path: Path, *, verify: bool = False) -> Avatar:
             provenance=dict(head["provenance"]),
             quality=dict(head["quality"]),
             licences=list(head["licences"]),
-            **{k: mesh[k] for k in _MESH_ARRAYS},
+            **arrays,
         )
     except OSError as error:
         raise _refuse(path, f"a file in it cannot be read ({error})") from error
