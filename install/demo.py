@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import setup_venv as venv
 from setup_checks import GB, SetupError, check_disk
@@ -100,7 +99,7 @@ def follow(
         errors="replace",
     )
     lines: queue.Queue[str | None] = queue.Queue()
-    threading.Thread(target=_pump, args=(process.stdout, lines), daemon=True).start()
+    threading.Thread(target=venv.pump, args=(process.stdout, lines), daemon=True).start()
     deadline = time.monotonic() + limit_s
     try:
         with open(log, "w", encoding="utf-8") as handle:
@@ -116,12 +115,6 @@ def follow(
     finally:
         process.kill()
         process.wait()
-
-
-def _pump(source: IO[str] | None, lines: queue.Queue[str | None]) -> None:
-    for line in source or ():
-        lines.put(line)
-    lines.put(None)
 
 
 def _peak() -> str:

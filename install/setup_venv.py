@@ -295,7 +295,7 @@ def run_installer(
         errors="replace",
     )
     lines: queue.Queue[str | None] = queue.Queue()
-    threading.Thread(target=_pump, args=(process.stdout, lines), daemon=True).start()
+    threading.Thread(target=pump, args=(process.stdout, lines), daemon=True).start()
     output: list[str] = []
     try:
         _follow(process, lines, output, tell, timeout_s)
@@ -309,7 +309,8 @@ def run_installer(
         raise explain_install_failure("".join(output), what, log)
 
 
-def _pump(source: IO[str] | None, lines: queue.Queue[str | None]) -> None:
+def pump(source: IO[str] | None, lines: queue.Queue[str | None]) -> None:
+    """Body of a reader thread: every line of `source`, then None, goes into the queue."""
     for line in source or ():
         lines.put(line)
     lines.put(None)
