@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import trimesh
-from likeness.surface.cloth import dressed, hollows
+from likeness.surface.cloth import dressed, levelling, taut_cloth
 from likeness.surface.solve import SmoothField
 
 NAMES = ("pelvis", "left_knee", "head")
@@ -16,11 +16,18 @@ def test_a_dent_is_bridged_and_a_bump_is_not() -> None:
     near_top = np.exp(-((out[:, 0] ** 2 + out[:, 1] ** 2) / 0.04))
     dent, bump = near_top * (out[:, 2] > 0), near_top * (out[:, 2] < 0)
     vertices = out * (0.15 - 0.02 * dent + 0.02 * bump)[:, None]
-    hollow = hollows(vertices, out, SmoothField(vertices, ball.faces))
+    hollow, bulge = taut_cloth(vertices, out, SmoothField(vertices, ball.faces))
+    assert bulge[np.argmax(bump)] < -0.008
+    assert bulge.max() == 0
     assert 0.008 < hollow[np.argmax(dent)] < 0.03
     assert hollow[np.argmax(bump)] == 0
     assert hollow.min() == 0
     assert np.median(hollow) < 0.001
+
+
+def test_only_thick_cloth_on_the_trunk_levels_bulges() -> None:
+    weights = np.eye(3)[[0, 0, 1, 2]]
+    np.testing.assert_array_equal(levelling(np.array([0.0, 0.1, 0.1, 0.1]), weights, NAMES), [0, 1, 0, 0])
 
 
 def test_depth_on_the_skin_means_bare() -> None:

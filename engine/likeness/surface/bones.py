@@ -79,6 +79,10 @@ class BoneCorrection:
             out += share * (arm + place + self._motion[bone, 6:7] * self._normals)
         return out
 
+    def thickness(self) -> np.ndarray:
+        """(V,) metres of cloth found so far."""
+        return np.sum(self._share * self._motion[self._top, 6], axis=1)
+
     def _rows(self, vertices: np.ndarray, used: np.ndarray, direction: np.ndarray) -> np.ndarray:
         """(N, 7 J) derivative of the displacement along `direction` by turn, shift and thickness of each bone."""
         rows = np.zeros((len(used), len(self._joints), 7))

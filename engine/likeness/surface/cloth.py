@@ -17,6 +17,8 @@ DRESSED = {"trunk": 1.0, "legs": 0.5, "feet": 1.0, "arms": 0.0, "bare": 0.0}
 # A body that fits four fifths of a region's readings this well wears nothing there, or nothing that matters.
 BARE_M = 0.003
 LEAST_VOTES = 50.0
+# Cloth that stands off this far levels bulges wholly, thinner cloth in proportion.
+LEVELLING_M = 0.035
 
 
 def region(joint_name: str) -> str:
@@ -32,15 +34,27 @@ def region(joint_name: str) -> str:
     return "trunk"
 
 
-def hollows(vertices: np.ndarray, normals: np.ndarray, field: SmoothField) -> np.ndarray:
-    """(V,) metres by which taut cloth would lie above (V, 3) vertices along `normals`, 0 where the body is convex."""
-    height = np.zeros(len(vertices))
+def taut_cloth(vertices: np.ndarray, normals: np.ndarray, field: SmoothField) -> tuple[np.ndarray, np.ndarray]:
+    """How taut cloth differs from the (V, 3) vertices along `normals`, metres.
+
+    hollows (V,) >= 0: what it bridges; bulges (V,) <= 0: what thick cloth levels (a loose jacket shows no breast).
+    """
+    height, bulges = np.zeros(len(vertices)), np.zeros(len(vertices))
     # One smoothing fills a hollow by half; what it filled holds the next one up.
-    for _ in range(PULLS):
+    for pull in range(PULLS):
         taut = vertices + height[:, None] * normals
         smooth = field.solve(taut, np.ones(len(vertices)), BRIDGE_M)
-        height += np.maximum(np.sum((smooth - taut) * normals, axis=1), 0.0)
-    return np.minimum(height, DEEPEST_M)
+        lift = np.sum((smooth - taut) * normals, axis=1)
+        if pull == 0:
+            bulges = np.minimum(lift, 0.0)
+        height += np.maximum(lift, 0.0)
+    return np.minimum(height, DEEPEST_M), np.maximum(bulges, -DEEPEST_M)
+
+
+def levelling(thickness: np.ndarray, weights: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """(V,) 0..1: how far bulges are levelled under cloth of (V,) `thickness` metres; on the trunk alone."""
+    trunk = weights[:, [region(n) == "trunk" and not n.endswith("hip") for n in names]].sum(axis=1)
+    return trunk * np.clip(thickness / LEVELLING_M, 0.0, 1.0)
 
 
 def dressed(misfit: np.ndarray, weight: np.ndarray, weights: np.ndarray, names: Sequence[str]) -> np.ndarray:

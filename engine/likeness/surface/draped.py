@@ -21,7 +21,7 @@ from likeness.core.progress import Report, quiet
 from likeness.core.surface import CapturedSurface
 
 from .bones import BoneCorrection
-from .cloth import dressed, hollows
+from .cloth import dressed, levelling, taut_cloth
 from .correspond import Wishes, depth_wishes, joint_neighbours, outline_inside, outline_wishes
 from .refine import DrapeMesh, refine_long_edges, vertex_normals
 from .repair import calm
@@ -146,7 +146,7 @@ class _Drape:
         self._field = SmoothField(body, faces)
         self._rounds = len(BONE_GATES_M) + len(THICKNESS_ROUNDS) + len(FREE_ROUNDS) + len(FINE_ROUNDS)
         self._done = 0
-        self._misfit, self._misfit_weight = np.zeros(len(body)), np.zeros(len(body))
+        self._thickness, self._misfit, self._misfit_weight = np.zeros((3, len(body)))
 
     def broad_normals(self) -> np.ndarray:
         """(V, 3) unit normals of the body at large.
@@ -164,6 +164,7 @@ class _Drape:
             normals = vertex_normals(self.vertices, self._faces)
             depth, outline = self._wishes(normals, gate, reach=min(gate, 0.10))
             self.vertices = bones.follow(self._field.area, [depth, _scaled(outline, OUTLINE_WEIGHT)])
+        self._thickness = bones.thickness()
 
     def find_thickness(self) -> None:
         """Grow cloth along the normals: one smooth scalar field, so that what sides and front show reaches the back."""
@@ -190,13 +191,15 @@ class _Drape:
             found = self._field.solve(target[:, None], total, length * self._skin.stiffness, stretch=0.3 * length)
             thickness = np.clip(found[:, 0], -0.03, 0.30)
             self.vertices = base + thickness[:, None] * normals
+        self._thickness = self._thickness + thickness
 
     def bridge_hollows(self, weights: np.ndarray, names: Sequence[str]) -> None:
         """Lay cloth over the body's hollows where the person wears some; weights (V, J), names of the joints."""
         normals = self.broad_normals()
-        hollow = hollows(self.vertices, normals, self._field)
+        hollows, bulges = taut_cloth(self.vertices, normals, self._field)
+        height = hollows + levelling(self._thickness, weights, names) * bulges
         share = dressed(self._misfit, self._misfit_weight, weights, names)
-        self.vertices = self.vertices + (share * hollow)[:, None] * normals
+        self.vertices = self.vertices + (share * height)[:, None] * normals
 
     def move_freely(self) -> None:
         """Displace vertices in space, coarse to fine, and calm folded triangles."""
