@@ -55,10 +55,10 @@ def tick() -> bool:
 
 
 def _bring_in() -> None:
-    """Import the first avatar that waits, as one undo step; in Edit Mode and the like it goes on waiting."""
+    """Import the first avatar that waits, as one undo step; while the artist's hands are full it goes on waiting."""
     with _window():
-        if bpy.context.mode != "OBJECT":
-            waiting = "The avatar is finished. Go back to Object Mode (Tab) to bring it in."
+        waiting = _hands_full()
+        if waiting:
             if session.notice != waiting:
                 session.notice = waiting
                 session.version += 1
@@ -75,6 +75,20 @@ def _bring_in() -> None:
         _show_colours()
         log.info("%s was brought in from %s", rig.name, arrival.folder)
         bpy.ops.ed.undo_push(message=f"Likeness: {rig.name}")
+
+
+def _hands_full() -> str:
+    """Why this is no moment to add objects; empty when it is one.
+
+    Bones are made in Edit Mode, and Blender may crash when data appears under a running render or transformation.
+    """
+    if bpy.context.mode != "OBJECT":
+        return "The avatar is finished. Go back to Object Mode (Tab) to bring it in."
+    if bpy.app.is_job_running("RENDER"):
+        return "The avatar is finished. It comes in when the render is done."
+    if any(len(window.modal_operators) for window in bpy.context.window_manager.windows):
+        return "The avatar is finished. It comes in when you have finished what you are doing."
+    return ""
 
 
 def _show_colours() -> None:
