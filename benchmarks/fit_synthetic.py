@@ -11,11 +11,6 @@ went, and no fit can be trusted below it. Keeps the figures in benchmarks/result
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
-import os
-import platform
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -35,9 +30,8 @@ from likeness.synthesis.captures import SyntheticCapture, camera_pose, render_rg
 from likeness.synthesis.person import make_person
 from likeness.synthesis.render import render_depth, to_camera
 from likeness.synthesis.wardrobe import CC0, Arrays, Wardrobe
+from record import keep
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "benchmarks" / "results" / "fit_synthetic.json"
 VARIANTS = ("rgbd_sensor", "rgbd_ideal", "photo")
 
 
@@ -124,7 +118,6 @@ class Tally:
             "people": len(self.people),
             "registration_mm": round(float(np.median(self.registration)), 2),
             "variants": {v: summary(self.model, self.found[v]) | {"failed": self.failed[v]} for v in VARIANTS},
-            "mean_joint_mm_a_person": self.people,
         }
 
 
@@ -136,9 +129,9 @@ def measure(wardrobe: Wardrobe, options: argparse.Namespace) -> Iterator[Tally]:
         recipe, pose, yaw = draw_person(wardrobe, index, options.seed)
         made = make_person(recipe, wardrobe, pose, yaw_deg=yaw)
         capture = render_rgbd(made, samples=options.samples, seed=options.seed + index)
-        if options.keep is not None:
-            write_capture(options.keep / f"{index:03d}", capture)
-            write_truth(options.keep / f"{index:03d}" / "truth.npz", capture)
+        if options.captures is not None:
+            write_capture(options.captures / f"{index:03d}", capture)
+            write_truth(options.captures / f"{index:03d}" / "truth.npz", capture)
         body = to_camera(capture.view, made.body[raw])
         joints, miss = register(tally.model, rows, body, camera_pose(made, capture.view))
         tally.registration.append(1000 * float(np.median(miss)))
@@ -153,7 +146,6 @@ def measure(wardrobe: Wardrobe, options: argparse.Namespace) -> Iterator[Tally]:
             tally.found[variant].append(errors(tally.model, fit, joints, rows, body))
             person[variant] = round(float(tally.found[variant][-1]["joint"].mean()), 1)
         tally.people.append(person)
-        print(json.dumps(person), flush=True)
         yield tally
 
 
@@ -178,24 +170,12 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=12)
     parser.add_argument("--seed", type=int, default=100)
     parser.add_argument("--samples", type=int, default=6, help="rays a pixel")
-    parser.add_argument("--keep", type=Path, help="folder for the captures and their truth")
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--captures", type=Path, help="folder for the captures and their truth")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    ).stdout.strip()
-    head = {
-        "date": datetime.date.today().isoformat(),
-        "commit": commit,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
-        "seed": options.seed,
-        "rays_a_pixel": options.samples,
-    }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
     for tally in measure(Wardrobe(options.data, frozenset([CC0])), options):
         # Kept after every person: the run is long.
-        options.out.write_text(json.dumps(head | tally.record(), indent=1) + "\n", encoding="utf-8")
+        keep("fit_synthetic", tally.people, seed=options.seed, rays_a_pixel=options.samples, **tally.record())
 
 
 if __name__ == "__main__":

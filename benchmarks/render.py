@@ -9,18 +9,14 @@ benchmarks/results/render.json.
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "benchmarks" / "results" / "render.json"
+from record import ROOT, keep
+
 VIEWS = 8
 SIDE_PX = 1024
 CHILD = """
@@ -79,20 +75,7 @@ def main() -> None:
         pictures = arguments.keep or Path(temporary) / "pictures"
         pictures.mkdir(parents=True, exist_ok=True)
         figures = measure(avatar, pictures, arguments.lit)
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], check=False, cwd=ROOT, capture_output=True, text=True
-    )
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
-    record = {
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "commit": commit.stdout.strip(),
-        "machine": machine,
-        **figures,
-    }
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(record, indent=1) + "\n")
-    for name, value in record.items():
-        print(f"{name:>14}  {value}")
+    keep("render", [figures])
 
 
 if __name__ == "__main__":
