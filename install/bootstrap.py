@@ -8,12 +8,14 @@
     python3 install/bootstrap.py extension   only the zip for Blender (dist/likeness-X.zip)
     python3 install/bootstrap.py doctor      say what is there and what is missing
 
+PyTorch comes in the build that suits the machine; LIKENESS_TORCH_BACKEND=cpu (or auto) overrules that.
 Exit codes: 0 done, 1 a test failed, 2 wrong use, 4 the machine lacks something (one sentence says what), 5 stopped.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from pathlib import Path
@@ -43,6 +45,8 @@ from setup_checks import (  # noqa: E402
 )
 
 ENGINE = ROOT / ".venv"
+#: Environment variable: `cpu` or `auto` instead of what the graphics driver suggests.
+BACKEND_WISH = "LIKENESS_TORCH_BACKEND"
 REQUIREMENTS = ROOT / "install" / "requirements-blender.txt"
 
 
@@ -53,7 +57,7 @@ def ensure_engine(extras: tuple[str, ...]) -> Path:
         extras=extras,
         constraints=ROOT / "install" / "constraints.txt",
         editable=True,
-        backend=engine_env.choose_backend(sys.platform, engine_env.has_nvidia()),
+        backend=engine_env.choose_backend(sys.platform, engine_env.has_nvidia(), os.environ.get(BACKEND_WISH, "")),
         hashed=(ROOT / "pyproject.toml", ROOT / "engine" / "likeness" / "__init__.py"),
     )
     progress = venv.Progress("engine", engine_env.STAGES)
