@@ -25,7 +25,7 @@ _TONE_M = 0.03
 _SHORT_NAPE = 0.15
 _TELL_APART = 45.0
 _BAND_M = 0.015
-_CALM_BANDS = 7
+_CALM_BANDS = 11
 _SEEN = 0.5
 _MANY = 20
 _FEW = 5
@@ -226,7 +226,9 @@ def _read_rim(photo: Photo, body: RestBody) -> _Rim:
     # Hair stands out from the mesh of the head: what lies outside takes the nearest point of the mesh.
     away, nearest = ndimage.distance_transform_edt(photo.face < 0, return_indices=True)
     scale = photo.camera.fx / photo.distance
-    rows, columns = np.nonzero((inner > photo.rim) & (inner < photo.rim + 0.02 * scale) & (away < 0.06 * scale))
+    # The outermost hair shows the background through it.
+    start = max(photo.rim, 0.005 * scale)
+    rows, columns = np.nonzero((inner > start) & (inner < start + 0.02 * scale) & (away < 0.06 * scale))
     colour = photo.color[rows, columns].astype(np.float32)
     return _Rim(photo, colour, nearest[0, rows, columns], nearest[1, rows, columns])
 
