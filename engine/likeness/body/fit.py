@@ -35,15 +35,15 @@ LIMB_POINTS = {
 # The rounds of the second half: how far readings may lie from the body (m), weight of landmarks, prior and shape.
 DEPTH_ROUNDS = (
     (0.20, 1.0, 1.0, 1.0),
-    (0.15, 0.8, 0.8, 0.7),
-    (0.12, 0.6, 0.6, 0.5),
-    (0.10, 0.5, 0.5, 0.4),
-    (0.08, 0.4, 0.4, 0.3),
-    (0.08, 0.4, 0.4, 0.3),
+    (0.15, 0.8, 0.8, 1.0),
+    (0.12, 0.6, 0.6, 1.0),
+    (0.10, 0.5, 0.5, 1.0),
+    (0.08, 0.4, 0.4, 1.0),
+    (0.08, 0.4, 0.4, 1.0),
 )
-PHOTO_ROUNDS = ((0.2, 1.0, 1.0, 1.0), (0.15, 1.0, 0.8, 0.8), (0.12, 1.0, 0.7, 0.7))
+PHOTO_ROUNDS = ((0.2, 1.0, 1.0, 2.0), (0.15, 1.0, 0.8, 1.5), (0.12, 1.0, 0.7, 1.5), (0.1, 1.0, 0.7, 1.5))
 STEPS_A_ROUND = 14
-SURFACE_WEIGHT, FRONT_WEIGHT, OUTLINE_WEIGHT, EDGE_WEIGHT = 250.0, 60.0, 120.0, 60.0
+SURFACE_WEIGHT, FRONT_WEIGHT, OUTLINE_WEIGHT, EDGE_WEIGHT = 250.0, 60.0, 200.0, 60.0
 BALANCE_WEIGHT = 6.0
 # Assumed of a person in a photo, whose size no picture shows.
 USUAL_STATURE_M = 1.72
@@ -111,11 +111,11 @@ class _Fitter:
         betas = torch.zeros(self.model.betas_count)
         root = root_orientation(evidence)
         pose = torch.from_numpy(limb_pose(evidence, root, self.prior.start().numpy()))
-        unknowns = Unknowns.at(root, np.zeros(3), pose, betas)
+        unknowns = Unknowns.at(root, pose, betas)
         with torch.no_grad():
             vertices, joints = unknowns.body(self.light)
             points = self.light.blazepose_points(vertices[None], joints[None])[0].double().numpy()
-            unknowns.translation.copy_(torch.from_numpy(place(evidence, points)))
+        unknowns.move_to(place(evidence, points))
 
         def energy(prior: float, shape: float, limit: float, sigma: float) -> Callable[[], torch.Tensor]:
             def value() -> torch.Tensor:
@@ -131,7 +131,7 @@ class _Fitter:
             return value
 
         spread = self._spread_rows
-        where = [unknowns.turn, unknowns.translation]
+        where = [unknowns.turn_steps, unknowns.place_steps]
         everything = unknowns.leaves
         minimise(energy(1.0, 1.0, 400.0, 0.15), where, 15, self._tick("Placing the body"))
         minimise(energy(0.5, 3.0, 100.0, 0.1), everything, 40, self._tick("Posing the body"))

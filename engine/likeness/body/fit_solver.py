@@ -20,31 +20,61 @@ STANDOFF_M = {"head": 0.02, "neck": 0.015, "hand": 0.01, "foot": 0.02, "forearm"
 STANDOFF_ELSE_M = 0.025
 
 
+# One step of an unknown changes the energy about as much as one step of any other; in plain metres and radians place
+# and pose are a thousand times stiffer than shape, and L-BFGS never gets to the shape.
+TURN_STEP, PLACE_STEP_M, POSE_STEP, PITCH_STEP = 0.03, 0.02, 0.1, 0.2
+
+
 @dataclass
 class Unknowns:
-    """turn (3,): vector on top of `root` (3, 3) camera_from_rest; translation (3,) m; pose (24, 3); betas (K,).
+    """What is fitted, as leaves counted in steps: turn (3,), place (3,), pose (24, 3), betas (K,), pitch ().
 
-    pitch (): radians, see LandmarkTerm.space.
+    root (3, 3): camera_from_rest that the turn is added to. See `turn`, `translation`, `pose` and `pitch` for units.
     """
 
     root: torch.Tensor
-    turn: torch.Tensor
-    translation: torch.Tensor
-    pose: torch.Tensor
+    turn_steps: torch.Tensor
+    place_steps: torch.Tensor
+    pose_steps: torch.Tensor
     betas: torch.Tensor
-    pitch: torch.Tensor
+    pitch_steps: torch.Tensor
 
     @classmethod
-    def at(cls, root: np.ndarray, translation: np.ndarray, pose: torch.Tensor, betas: torch.Tensor) -> Unknowns:
-        """Start values; all but `root` become leaves that can be minimised."""
+    def at(cls, root: np.ndarray, pose: torch.Tensor, betas: torch.Tensor) -> Unknowns:
+        """Start values with the pelvis at the camera; all but `root` become leaves that can be minimised."""
         return cls(
             torch.as_tensor(root, dtype=torch.float32),
             torch.zeros(3, requires_grad=True),
-            torch.as_tensor(translation, dtype=torch.float32).clone().requires_grad_(True),
-            pose.clone().float().requires_grad_(True),
+            torch.zeros(3, requires_grad=True),
+            (pose.float() / POSE_STEP).requires_grad_(True),
             betas.clone().float().requires_grad_(True),
             torch.zeros((), requires_grad=True),
         )
+
+    @property
+    def turn(self) -> torch.Tensor:
+        """(3,) rotation vector in camera axes on top of `root`, radians."""
+        return self.turn_steps * TURN_STEP
+
+    @property
+    def translation(self) -> torch.Tensor:
+        """(3,) metres, camera space."""
+        return self.place_steps * PLACE_STEP_M
+
+    @property
+    def pose(self) -> torch.Tensor:
+        """(24, 3) axis-angle; the first row means nothing."""
+        return self.pose_steps * POSE_STEP
+
+    @property
+    def pitch(self) -> torch.Tensor:
+        """Scalar, radians, see LandmarkTerm.space."""
+        return self.pitch_steps * PITCH_STEP
+
+    def move_to(self, translation: np.ndarray) -> None:
+        """Set the translation (3,) m."""
+        with torch.no_grad():
+            self.place_steps.copy_(torch.as_tensor(translation, dtype=torch.float32) / PLACE_STEP_M)
 
     def body(self, tensors: BodyTensors) -> tuple[torch.Tensor, torch.Tensor]:
         """Vertices (V, 3) and joints (24, 3) in camera space."""
@@ -69,7 +99,7 @@ class Unknowns:
     @property
     def leaves(self) -> list[torch.Tensor]:
         """Everything that is minimised."""
-        return [self.turn, self.translation, self.pose, self.betas, self.pitch]
+        return [self.turn_steps, self.place_steps, self.pose_steps, self.betas, self.pitch_steps]
 
     def finite(self) -> bool:
         """Whether no unknown ran away."""
