@@ -8,7 +8,7 @@ import trimesh
 from likeness.surface.solve import SmoothField
 
 
-@pytest.mark.parametrize("subdivisions", [3, 4, 5])
+@pytest.mark.parametrize("subdivisions", [3, 4])
 @pytest.mark.parametrize("length", [0.2, 0.5])
 def test_filter_gain_on_a_sphere(subdivisions: int, length: float) -> None:
     """The harmonic of degree l is an eigenfunction of the Laplacian, so its gain is known, on every mesh alike."""

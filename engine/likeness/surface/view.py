@@ -89,6 +89,9 @@ class Rays:
 
 def outline_distance(mask: np.ndarray) -> np.ndarray:
     """(H, W) f64 signed distance to the outline of a (H, W) bool mask, pixels, positive inside, 0.5 at its rim."""
+    if mask.all() or not mask.any():
+        # There is no outline: as far away as the picture allows.
+        return np.full(mask.shape, float(sum(mask.shape)) if mask.all() else -float(sum(mask.shape)))
     inside = ndimage.distance_transform_edt(mask)
     outside = ndimage.distance_transform_edt(~mask)
     return np.where(mask, inside - 0.5, 0.5 - outside)
