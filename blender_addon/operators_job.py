@@ -13,7 +13,7 @@ from .core.errors import LikenessError
 from .engine_setup import EngineSetup, SetupPlan
 from .operator_base import LikenessOperator
 from .package import INSTALLED_FOLDER
-from .preferences import absolute, engine_log, engine_python, preferences, require_engine, settings
+from .preferences import absolute, engine_log, engine_python, preferences, require_engine, reset_reading, settings
 from .session import avatar_name, capture_of, free_output
 from .wrapping import paragraph
 
@@ -101,12 +101,14 @@ class LIKENESS_OT_choose(LikenessOperator, bpy.types.Operator):
     filter_image: BoolProperty(default=True, options={"HIDDEN"})
     filter_folder: BoolProperty(default=True, options={"HIDDEN"})
     filter_glob: StringProperty(default="*.png;*.jpg;*.jpeg;*.heic;*.webp;*.npz;*.r3d;*.json", options={"HIDDEN"})
+    by_hand: BoolProperty(options={"SKIP_SAVE", "HIDDEN"})
     wait: BoolProperty(
         name="Wait", description="For scripts: return when the input was looked at", options={"SKIP_SAVE", "HIDDEN"}
     )
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
         """Open the file browser; a file that was dropped is taken as it is."""
+        self.by_hand = True
         if self.filepath:
             return self.execute(context)
         context.window_manager.fileselect_add(self)
@@ -127,7 +129,10 @@ class LIKENESS_OT_choose(LikenessOperator, bpy.types.Operator):
             )
         if runtime.session.job is not None:
             raise LikenessError("engine.busy", "An avatar is being made.", "Wait until it is done, or cancel it.")
-        runtime.session.source = capture_of(path)
+        source = capture_of(path)
+        if self.by_hand and source != runtime.session.source:
+            reset_reading(context)  # a script sets them before it chooses, an artist after
+        runtime.session.source = source
         _inspect_again()
         if self.wait:
             runtime.wait(_WAIT_S)

@@ -86,6 +86,12 @@ def settings(context: bpy.types.Context) -> LikenessSettings:
     return context.scene.likeness
 
 
+def reset_reading(context: bpy.types.Context) -> None:
+    """Forget what was said about the input before: another picture has another mask."""
+    for name in ("mask", "depth", "intrinsics", "unit", "focal_px", "person"):
+        settings(context).property_unset(name)
+
+
 def absolute(path: str) -> Path:
     """A path as an artist types it: `~`, `//` relative to the .blend, or plain."""
     return Path(bpy.path.abspath(path)).expanduser()

@@ -94,6 +94,18 @@ def test_settings_reach_the_engine(engine, addon, scene, tmp_path):
     assert (sent["unit"], sent["person"], sent["mask"]) == ("mm", 2, str(tmp_path / "mask.png"))
 
 
+def test_another_picture_chosen_by_hand_forgets_the_mask(engine, scene, tmp_path):
+    session = engine("good")
+    scene.likeness.mask, scene.likeness.person, scene.likeness.preset = str(tmp_path / "mask.png"), 1, "best"
+    bpy.ops.likeness.choose(filepath=str(engine.capture), by_hand=True)
+    assert scene.likeness.person == 1, "the same input keeps its settings"
+    other = tmp_path / "other.png"
+    other.write_text("x")
+    bpy.ops.likeness.choose(filepath=str(other), by_hand=True)
+    assert session.source == other
+    assert (scene.likeness.mask, scene.likeness.person, scene.likeness.preset) == ("", 0, "best")
+
+
 def test_progress_is_followed(engine, addon):
     session = engine("cancellable")
     bpy.ops.likeness.create_avatar()
