@@ -97,6 +97,14 @@ def test_avatar_that_would_be_indexed_blindly_is_refused(tmp_path, avatar, chang
     assert caught.value.code == "avatar.unreadable"
 
 
+def test_avatar_with_weights_for_indices_is_refused(tmp_path, avatar):
+    path = write_avatar(tmp_path / "Ada.avatar", avatar)
+    mesh = dict(np.load(path / "mesh.npz"))
+    np.savez(path / "mesh.npz", **(mesh | {"skin_joints": mesh["skin_joints"].astype("f4")}))
+    with pytest.raises(LikenessError, match="skin_joints are stored as float32"):
+        read_avatar(path)
+
+
 def test_fit_round_trip_and_refusal(avatar):
     back = Fit.from_dict(json.loads(json.dumps(avatar.capture.to_dict())))
     np.testing.assert_allclose(back.pose, avatar.capture.pose, atol=1e-6)

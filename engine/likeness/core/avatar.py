@@ -165,6 +165,8 @@ def read_avatar(path: Path, *, verify: bool = False) -> Avatar:
 
 _MESH_ARRAYS = ("vertices", "faces", "corner_uvs", "skin_joints", "skin_weights", "seen", "body_part")
 
+_INDICES = ("faces", "skin_joints", "body_part", "parents")
+
 
 def _verify(path: Path, listed: dict[str, str]) -> None:
     for name, digest in listed.items():
@@ -187,8 +189,11 @@ def _check(path: Path, avatar: Avatar) -> None:
         "parents": (joints,),
     }
     for name, shape in shapes.items():
-        if getattr(avatar, name).shape != shape:
-            raise _refuse(path, f"its {name} have the shape {getattr(avatar, name).shape} and not {shape}")
+        array = getattr(avatar, name)
+        if array.shape != shape:
+            raise _refuse(path, f"its {name} have the shape {array.shape} and not {shape}")
+        if array.dtype.kind not in ("iu" if name in _INDICES else "f"):
+            raise _refuse(path, f"its {name} are stored as {array.dtype}")
     if faces and (avatar.faces.min() < 0 or avatar.faces.max() >= vertices):
         raise _refuse(path, "its faces name vertices that do not exist")
     if vertices and avatar.skin_joints.max() >= joints:
