@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 
 import pytest
+
+if importlib.util.find_spec("hypothesis"):
+    from hypothesis import settings
+
+    # A shared machine may be slow at any moment, so no example has a deadline. CI tries the same examples each time:
+    # a new one that fails should stop whoever looks for it, not whoever submits next.
+    settings.register_profile("likeness", deadline=None, derandomize=bool(os.environ.get("CI")))
+    settings.load_profile("likeness")
 
 
 @pytest.fixture(scope="session")
