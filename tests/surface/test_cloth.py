@@ -20,7 +20,7 @@ def test_a_dent_is_bridged_and_a_bump_is_not() -> None:
     assert bulge[np.argmax(bump)] < -0.008
     assert bulge.max() == 0
     assert 0.008 < hollow[np.argmax(dent)] < 0.03
-    assert hollow[np.argmax(bump)] == 0
+    assert hollow[np.argmax(bump)] < 1e-3
     assert hollow.min() == 0
     assert np.median(hollow) < 0.001
 

@@ -10,12 +10,13 @@ from .solve import SmoothField
 
 # Hollows narrower than this are bridged; a waist or the small of the back is wider and stays.
 BRIDGE_M = 0.05
-PULLS = 3
-DEEPEST_M = 0.03
+PULLS = 8
+DEEPEST_M = 0.05
+RIM_M = 0.008
 # Regions whose hollows cloth hides. Front hollows are corrected by depth anyway; this is for the sides that nobody saw.
 DRESSED = {"trunk": 1.0, "legs": 0.5, "feet": 1.0, "arms": 0.0, "bare": 0.0}
 # A body that fits four fifths of a region's readings this well wears nothing there, or nothing that matters.
-BARE_M = 0.003
+BARE_M = 0.0015
 LEAST_VOTES = 50.0
 # Cloth that stands off this far levels bulges wholly, thinner cloth in proportion.
 LEVELLING_M = 0.035
@@ -40,15 +41,18 @@ def taut_cloth(vertices: np.ndarray, normals: np.ndarray, field: SmoothField) ->
     hollows (V,) >= 0: what it bridges; bulges (V,) <= 0: what thick cloth levels (a loose jacket shows no breast).
     """
     height, bulges = np.zeros(len(vertices)), np.zeros(len(vertices))
+    low_pass = field.low_pass(BRIDGE_M)
     # One smoothing fills a hollow by half; what it filled holds the next one up.
     for pull in range(PULLS):
         taut = vertices + height[:, None] * normals
-        smooth = field.solve(taut, np.ones(len(vertices)), BRIDGE_M)
+        smooth = low_pass(taut)
         lift = np.sum((smooth - taut) * normals, axis=1)
         if pull == 0:
             bulges = np.minimum(lift, 0.0)
         height += np.maximum(lift, 0.0)
-    return np.minimum(height, DEEPEST_M), np.maximum(bulges, -DEEPEST_M)
+    # Where filling begins the surface would kink.
+    height = np.clip(field.low_pass(RIM_M)(height[:, None])[:, 0], 0.0, DEEPEST_M)
+    return height, np.maximum(bulges, -DEEPEST_M)
 
 
 def levelling(thickness: np.ndarray, weights: np.ndarray, names: Sequence[str]) -> np.ndarray:

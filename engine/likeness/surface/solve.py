@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import robust_laplacian
 import scipy.sparse as sparse
@@ -35,6 +37,18 @@ class SmoothField:
         stretch: float = 0.0,
     ) -> np.ndarray:
         """targets (V, K), ignored where weights (V,) >= 0 are 0; length (V,) or one, metres -> (V, K) f64."""
+        factor = self._factor(weights, length, stretch)
+        right = (self.area * weights)[:, None] * targets
+        return factor(np.ascontiguousarray(right, np.float64))
+
+    def low_pass(self, length: float) -> Callable[[np.ndarray], np.ndarray]:
+        """The filter (V, K) -> (V, K) that keeps what is larger than about `length` metres; cheap to apply again."""
+        factor = self._factor(np.ones(len(self.area)), length, 0.0)
+        return lambda values: factor(np.ascontiguousarray(self.area[:, None] * values, np.float64))
+
+    def _factor(
+        self, weights: np.ndarray, length: np.ndarray | float, stretch: float
+    ) -> Callable[[np.ndarray], np.ndarray]:
         length = np.broadcast_to(np.asarray(length, np.float64), self.area.shape)
         bend = self._laplacian.T @ sparse.diags(length**4 / self.area) @ self._laplacian
         # 1e-6: without any target the field is zero, not undefined.
@@ -45,5 +59,4 @@ class SmoothField:
             diag_pivot_thresh=0.0,
             options={"SymmetricMode": True},
         )
-        right = (self.area * weights)[:, None] * targets
-        return factor.solve(np.ascontiguousarray(right, np.float64))
+        return factor.solve
