@@ -17,6 +17,10 @@ FIELD_SIDE = 320
 JUMP = 0.02
 MIN_VISIBILITY = 0.25
 
+# Radians. On 32 legs of synthesised training people BlazePose read 18 to 27 degrees where frontal knees had under 9,
+# and 33 where they had 33 to 38.
+STRAIGHT_KNEE = (0.33, 0.58)
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -80,7 +84,7 @@ def observe(capture: Capture, landmarks: Landmarks, rng: np.random.Generator) ->
         camera=capture.camera,
         uv=uv,
         trust=trust,
-        world=landmarks.world.astype(np.float32),
+        world=straightened(landmarks.world.astype(np.float32)),
         landmark_depth=depth_at(clean, uv),
         cloud=points,
         normals=normals,
@@ -89,6 +93,23 @@ def observe(capture: Capture, landmarks: Landmarks, rng: np.random.Generator) ->
         contour=mask_contour(capture.mask, rng),
         up=np.asarray(capture.up, np.float32),
     )
+
+
+def straightened(world: np.ndarray) -> np.ndarray:
+    """World points (33, 3) m whose knees stand as straight as they are: seen from the front, BlazePose bends them.
+
+    A knee read at STRAIGHT_KNEE[0] radians or less is straight, from STRAIGHT_KNEE[1] on the reading is believed.
+    """
+    out = world.copy()
+    for hip, knee, ankle in ((23, 25, 27), (24, 26, 28)):
+        thigh, shin = world[knee] - world[hip], world[ankle] - world[knee]
+        lengths = np.linalg.norm(thigh), np.linalg.norm(shin)
+        bend = np.arccos(np.clip(thigh @ shin / max(lengths[0] * lengths[1], 1e-9), -1.0, 1.0))
+        low, high = STRAIGHT_KNEE
+        believed = np.clip((bend - low) / (high - low), 0.0, 1.0) * high / max(bend, 1e-6) if bend < high else 1.0
+        straight = world[hip] + (world[ankle] - world[hip]) * lengths[0] / max(sum(lengths), 1e-9)
+        out[knee] = straight + (world[knee] - straight) * np.float32(min(believed, 1.0))
+    return out
 
 
 def depth_cloud(capture: Capture) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
