@@ -21,7 +21,7 @@ def bend_of(world: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize(
-    ("read", "least", "most"), [(0, 0, 0.1), (18, 0, 0.1), (26, 5, 22), (34, 33.9, 34.1), (90, 89.9, 90.1)]
+    ("read", "least", "most"), [(0, 0, 0.3), (18, 0, 0.3), (26, 5, 22), (34, 33.9, 34.1), (90, 89.9, 90.1)]
 )
 def test_knees_that_blazepose_bends_stand_straight(read, least, most):
     world = bent(read)
