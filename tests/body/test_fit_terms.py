@@ -17,7 +17,8 @@ def bent(degrees: float) -> np.ndarray:
 
 def bend_of(world: np.ndarray) -> float:
     thigh, shin = world[25] - world[23], world[27] - world[25]
-    return float(np.degrees(np.arccos(thigh @ shin / np.linalg.norm(thigh) / np.linalg.norm(shin))))
+    cosine = thigh @ shin / np.linalg.norm(thigh) / np.linalg.norm(shin)
+    return float(np.degrees(np.arccos(min(cosine, 1.0))))
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import trimesh
-from likeness.surface.cloth import dressed, levelling, taut_cloth
+from likeness.body.model import load_default
+from likeness.surface.cloth import dressed, levelling, taut_cloth, toe_caps
 from likeness.surface.solve import SmoothField
+from scipy.spatial import ConvexHull
 
 NAMES = ("pelvis", "left_knee", "head")
 
@@ -40,3 +42,21 @@ def test_depth_on_the_skin_means_bare() -> None:
     assert (in_cloth[200:] == 0).all()
     # A photo measures nothing: clothes are the rule.
     np.testing.assert_array_equal(dressed(np.zeros(300), np.zeros(300), weights, NAMES), in_cloth)
+
+
+def test_shoes_close_over_the_toes() -> None:
+    model = load_default()
+    vertices, _ = model.rest(np.zeros(model.betas_count, np.float32))
+    vertices = vertices.astype(np.float64)
+    move = toe_caps(vertices, model.weights, model.joint_names)
+    moved = move.any(axis=1)
+    foot = model.weights[:, [model.joint_names.index(f"{side}_foot") for side in ("left", "right")]]
+    assert moved.any() and not moved[foot.max(axis=1) <= 0.3].any()
+    for side in range(2):
+        toes = foot[:, side] > 0.3
+        before, after = ConvexHull(vertices[toes]), ConvexHull((vertices + move)[toes])
+        assert abs(after.volume / before.volume - 1) < 1e-6, "the cap left the toes' hull"
+        whole = foot[:, side] > 0.6
+        depth = -(before.equations[:, :3] @ (vertices + move)[whole].T + before.equations[:, 3:]).max(axis=0)
+        was = -(before.equations[:, :3] @ vertices[whole].T + before.equations[:, 3:]).max(axis=0)
+        assert np.percentile(was, 95) > 0.004 and np.percentile(depth, 95) < 0.0005

@@ -96,4 +96,3 @@ def _describe(reading: Reading, person: int) -> dict[str, Any]:
             depth_unit_m=reading.unit_m,
         )
     return found
-

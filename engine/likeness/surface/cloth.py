@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.spatial import ConvexHull
 
 from .solve import SmoothField
 
@@ -13,6 +14,8 @@ BRIDGE_M = 0.05
 PULLS = 8
 DEEPEST_M = 0.05
 RIM_M = 0.008
+# From the ball of the foot, where the cap of a shoe begins, to where it is whole: weights of the toes' joint.
+TOE_WEIGHTS = (0.3, 0.6)
 # Regions whose hollows cloth hides. Front hollows are corrected by depth anyway; this is for the sides that nobody saw.
 DRESSED = {"trunk": 1.0, "legs": 0.5, "feet": 1.0, "arms": 0.0, "bare": 0.0}
 # A body that fits four fifths of a region's readings this well wears nothing there, or nothing that matters.
@@ -53,6 +56,29 @@ def taut_cloth(vertices: np.ndarray, normals: np.ndarray, field: SmoothField) ->
     # Where filling begins the surface would kink.
     height = np.clip(field.low_pass(RIM_M)(height[:, None])[:, 0], 0.0, DEEPEST_M)
     return height, np.maximum(bulges, -DEEPEST_M)
+
+
+def toe_caps(vertices: np.ndarray, weights: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """(V, 3) metres from the toes to the cap of a shoe: the toes' convex hull, which a shoe nearly is.
+
+    vertices (V, 3); weights (V, J), names of the joints. Zero off the toes.
+    """
+    move = np.zeros_like(vertices)
+    for joint in (j for j, name in enumerate(names) if name.endswith("foot")):
+        toes = np.flatnonzero(weights[:, joint] > TOE_WEIGHTS[0])
+        share = np.clip((weights[toes, joint] - TOE_WEIGHTS[0]) / (TOE_WEIGHTS[1] - TOE_WEIGHTS[0]), 0.0, 1.0)
+        if len(toes) < 4 or share.min() > 0.5:
+            continue
+        # Seen from the ball of the foot toes point away: outwards from there their sides shrink to lines and the gaps
+        # between them open, so that nothing folds.
+        ball = vertices[toes[share < 0.5]].mean(axis=0)
+        facets = ConvexHull(vertices[toes]).equations
+        out = vertices[toes] - ball
+        along = out @ facets[:, :3].T
+        room = -(facets[:, :3] @ ball + facets[:, 3])
+        exits = np.where(along > 1e-6, room / np.maximum(along, 1e-6), np.inf).min(axis=1)
+        move[toes] = (share * (np.clip(exits, 1.0, 3.0) - 1.0))[:, None] * out
+    return move
 
 
 def levelling(thickness: np.ndarray, weights: np.ndarray, names: Sequence[str]) -> np.ndarray:

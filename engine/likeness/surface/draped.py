@@ -21,7 +21,7 @@ from likeness.core.progress import Report, quiet
 from likeness.core.surface import CapturedSurface
 
 from .bones import BoneCorrection
-from .cloth import dressed, levelling, taut_cloth
+from .cloth import dressed, levelling, taut_cloth, toe_caps
 from .correspond import Wishes, depth_wishes, joint_neighbours, outline_inside, outline_wishes
 from .refine import DrapeMesh, refine_long_edges, vertex_normals
 from .repair import calm
@@ -97,6 +97,7 @@ def drape(capture: Capture, model: BodyModel, fit: Fit, *, report: Report = quie
     drape_job.find_thickness()
     drape_job.bridge_hollows(mesh.weights[main], model.joint_names)
     drape_job.move_freely()
+    drape_job.cap_toes(mesh.weights[main], model.joint_names)
     vertices = mesh.vertices.copy()
     vertices[main] = drape_job.vertices
     seen = np.zeros(len(vertices))
@@ -146,7 +147,7 @@ class _Drape:
         self._field = SmoothField(body, faces)
         self._rounds = len(BONE_GATES_M) + len(THICKNESS_ROUNDS) + len(FREE_ROUNDS) + len(FINE_ROUNDS)
         self._done = 0
-        self._thickness, self._misfit, self._misfit_weight = np.zeros((3, len(body)))
+        self._thickness, self._misfit, self._misfit_weight, self._dressed = np.zeros((4, len(body)))
 
     def broad_normals(self) -> np.ndarray:
         """(V, 3) unit normals of the body at large.
@@ -199,7 +200,12 @@ class _Drape:
         hollows, bulges = taut_cloth(self.vertices, normals, self._field)
         height = hollows + levelling(self._thickness, weights, names) * bulges
         share = dressed(self._misfit, self._misfit_weight, weights, names)
+        self._dressed = share
         self.vertices = self.vertices + (share * height)[:, None] * normals
+
+    def cap_toes(self, weights: np.ndarray, names: Sequence[str]) -> None:
+        """Close shoes over the toes: last, since what is stretched over the gaps would fold in any later round."""
+        self.vertices = self.vertices + self._dressed[:, None] * toe_caps(self.vertices, weights, names)
 
     def move_freely(self) -> None:
         """Displace vertices in space, coarse to fine, and calm folded triangles."""
