@@ -75,8 +75,10 @@ def test_cloth_is_found_in_front_and_reaches_the_back(person, draped_person) -> 
     off = point_to_surface(surface.vertices, truth, faces)
     seen = surface.seen > 0.5
     assert 0.2 < seen.mean() < 0.5
+    # The truth is a thick naked foot; on dressed people the drape closes a shoe over the toes.
+    toes = surface.skin_weights[:, [10, 11]].max(axis=1) > 0.3
     assert np.median(off[seen]) < 0.001
-    assert np.percentile(off[seen], 95) < 0.004
+    assert np.percentile(off[seen & ~toes], 95) < 0.004
     # The undressed body is 20 mm off everywhere; its back must not stay there nor sink in.
     assert np.median(off[~seen]) < 0.006
     figures = surface_quality(surface, capture)

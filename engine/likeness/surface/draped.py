@@ -164,6 +164,9 @@ class _Drape:
             self._tick("Laying the body on the measurement")
             normals = vertex_normals(self.vertices, self._faces)
             depth, outline = self._wishes(normals, gate, reach=min(gate, 0.10))
+            if self._view.depth is None:
+                # The fit laid the face on the photographed one; hair round it must not pull the head away.
+                outline = _scaled(outline, 1.0 - self._skin.face)
             self.vertices = bones.follow(self._field.area, [depth, _scaled(outline, OUTLINE_WEIGHT)])
         self._thickness = bones.thickness()
 
