@@ -37,7 +37,7 @@ from .weights import weight_hashes
 log = logging.getLogger("likeness")
 
 #: Expected seconds a stage on two cores: the shares of the progress bar and the first estimate.
-STAGES = {"read": 3.0, "body": 15.0, "surface": 20.0, "colour": 15.0, "write": 2.0}
+STAGES = {"read": 2.0, "body": 7.0, "surface": 16.0, "colour": 9.0, "write": 1.0}
 
 #: Peak of a job at the standard preset (benchmarks/whole_path.py), for the panel's estimate.
 MEMORY_GB = 1.2
