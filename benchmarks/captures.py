@@ -35,6 +35,7 @@ from likeness.surface.view import Rays
 from PIL import Image
 from record import ROOT, keep
 
+#: Whole-body frames with a known camera.
 CAPTURES = (
     "rgbd/normalgan_kinectv2/01",
     "rgbd/normalgan_kinectv2/02",

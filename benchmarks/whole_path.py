@@ -20,17 +20,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from captures import CAPTURES
 from PIL import Image
 from record import ROOT, keep
 
-#: Whole-body frames with a known camera, and ten photos chosen for variety before any was tried.
-CAPTURES = (
-    "rgbd/normalgan_kinectv2/01",
-    "rgbd/normalgan_kinectv2/02",
-    "rgbd/normalgan_kinectv2/03",
-    "rgbd/srdf_kinectv2/1001",
-    "rgbd/depthkit_chae/still",
-)
+#: Ten photos chosen for variety before any was tried.
 PHOTOS = (
     "photos/elicit_fashion/fs0000_m394/gt_image.png",
     "photos/elicit_fashion/fs2804_m394/gt_image.png",

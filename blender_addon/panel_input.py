@@ -93,7 +93,7 @@ def warnings(facts: dict[str, Any]) -> list[str]:
 def estimate_text(facts: dict[str, Any]) -> str:
     """What it costs on this machine, as far as the engine knows."""
     found = facts.get("estimate")
-    costs: dict[str, Any] = found if isinstance(found, dict) else {"seconds": facts.get("estimate_s")}
+    costs: dict[str, Any] = found if isinstance(found, dict) else {}
     seconds, memory = costs.get("seconds"), costs.get("memory_gb")
     if not isinstance(seconds, int | float) or not 0 < seconds < 1e6:
         return ""

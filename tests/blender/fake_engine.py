@@ -81,7 +81,13 @@ def handle(message):
             return send(id=number, error={"code": -32000, "message": "nobody", "data": data})
         facts = {"kind": "rgbd", "width": 640, "height": 480, "stature_m": 1.76, "people": 1}
         return send(
-            id=number, result={**facts, "warnings": ["Feet are cut off."], "estimate_s": 65.0, "params": params}
+            id=number,
+            result={
+                **facts,
+                "warnings": ["Feet are cut off."],
+                "estimate": {"seconds": 65.0, "memory_gb": 1.2},
+                "params": params,
+            },
         )
     if method in ("reconstruct", "elicit"):
         _cancel.clear()
