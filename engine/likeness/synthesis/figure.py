@@ -26,7 +26,7 @@ JOINTS = 52
 @dataclass(frozen=True)
 class Finish:
     """How light meets a layer. gloss: reflectance at normal incidence 0..1; roughness 0..1 (perceptual);
-    bleed: how far light runs past the terminator 0..1; infrared: reflectivity at 850 nm 0..1, None = from the colour."""
+    bleed: how far light runs past the terminator 0..1; infrared: reflectivity at 850 nm 0..1, None: from the colour."""
 
     gloss: float = 0.02
     roughness: float = 0.8
@@ -42,8 +42,8 @@ class Layer:
     order: 0 for the skin, larger is worn outside. vertices (V, 3) f32; faces (F, 3) i32, outward; corner_uvs (F, 3, 2)
     f32 in 0..1, V up. skin_joints (V, 4) u16 and skin_weights (V, 4) f32 (rows sum to 1) over the 52 joints of SMPL-H.
     part (F,) u8: the default body's part under each face. slack (V,) f32: 0 moves rigidly with the skeleton, 1 hangs
-    freely (a skirt's hem). sheet: an open surface that has two sides; thickness_m its thickness. color (H, W, 3) u8 sRGB
-    albedo without light in it; alpha (H, W) u8 or None = opaque; known (H, W) bool, where colour is truth, None = all.
+    freely (a skirt's hem). sheet: an open surface that has two sides; thickness_m its thickness. color (H, W, 3) u8 is
+    sRGB albedo without light in it; alpha (H, W) u8 or None = opaque; known (H, W) bool, where colour is truth, None = all.
     """
 
     name: str
@@ -93,7 +93,7 @@ class Posed:
     """A person in a pose, standing in the world.
 
     layers: as `dressed.layers` with posed vertices. pose (52, 3) axis-angle, parent-relative, pose[0] the root;
-    translation (3,) of the pelvis joint; joints (52, 3) in the world. body (V, 3): the posed bare body, under the cloth.
+    translation (3,) of the pelvis joint; joints (52, 3) in the world. body (V, 3): the posed bare body under the cloth.
     """
 
     dressed: Dressed
