@@ -43,7 +43,7 @@ class Layer:
     f32 in 0..1, V up. skin_joints (V, 4) u16 and skin_weights (V, 4) f32 (rows sum to 1) over the 52 joints of SMPL-H.
     part (F,) u8: the default body's part under each face. slack (V,) f32: 0 moves rigidly with the skeleton, 1 hangs
     freely (a skirt's hem). sheet: an open surface that has two sides; thickness_m its thickness. color (H, W, 3) u8 is
-    sRGB albedo without light in it; alpha (H, W) u8 or None = opaque; known (H, W) bool, where colour is truth, None = all.
+    sRGB albedo without light in it; alpha (H, W) u8 or None = opaque; known (H, W) bool: colour is truth, None = all.
     """
 
     name: str

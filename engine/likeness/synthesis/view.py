@@ -52,8 +52,8 @@ class Frame:
     color (H, W, 3) f32 linear light, backdrop included; depth (H, W) f32 m along the axis, floor and walls included,
     0 = nothing; normal (H, W, 3) f32 camera axes, smooth, of the person, 0 elsewhere; coverage (H, W) f32 0..1 of the
     person; mask (H, W) bool, the pixel's centre lies on the person; part (H, W) u8: 0 background, 1 + the body's own
-    part number; kind (H, W) u8: 0 background, 1 + index in KINDS; known (H, W) bool: colour is truth; cosine (H, W) f32 of
-    incidence; infrared (H, W) f32 reflectivity 0..1 at 850 nm.
+    part number; kind (H, W) u8: 0 background, 1 + index in KINDS; known (H, W) bool: colour is truth; cosine (H, W) f32
+    of incidence; infrared (H, W) f32 reflectivity 0..1 at 850 nm.
     """
 
     color: torch.Tensor
