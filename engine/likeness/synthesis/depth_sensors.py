@@ -1,0 +1,168 @@
+"""Depth sensors simulated at their own resolution, place and errors, then registered to the colour camera."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from likeness.core.camera import Camera
+from likeness.core.frames import rodrigues
+from likeness.synthesis.figure import KINDS
+from likeness.synthesis.mono import estimated
+from likeness.synthesis.sensor_lidar import lidar
+from likeness.synthesis.sensor_masks import noisy_mask
+from likeness.synthesis.sensor_models import SENSORS, Sensor
+from likeness.synthesis.sensor_noise import Chance, Seen, flight, triangulation
+from likeness.synthesis.sensor_registration import register
+from likeness.synthesis.view import Frame, View
+
+__all__ = ["SENSORS", "Reading", "Sensor", "sensor_view", "simulate"]
+
+_GLASS = tuple(1 + KINDS.index(kind) for kind in ("eye", "glasses"))
+# A network's input for estimated depth is about this wide.
+_ESTIMATE_PX = 384
+# No calibration is worse than this and still sold.
+_WORST_ROTATION_DEG = 0.3
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one sensor gives for one colour picture, tensors on the renderer's device.
+
+    depth (H, W) f32 m registered to the colour view, 0 = none. raw (h, w) f32 m on the sensor's own pixels (those that
+    look at the colour picture's field), raw_view their camera. mask (H, W) bool: the person as a segmenter outlines
+    it. clean (h, w) f32 m: what raw would be without any error.
+    """
+
+    depth: Tensor
+    raw: Tensor
+    raw_view: View
+    mask: Tensor
+    clean: Tensor
+
+
+def simulate(
+    render_at: Callable[[View], Frame],
+    color_view: View,
+    sensor: Sensor,
+    generator: torch.Generator,
+    *,
+    strength: float = 1.0,
+    color_frame: Frame | None = None,
+) -> Reading:
+    """Read the scene with `sensor` and bring the depth to the colour view.
+
+    render_at: an ideal renderer; of its frames depth, cosine, infrared, kind and mask are used. strength scales every
+    random error; 0 leaves the sensor's resolution, place, steps and shadows. color_frame: the frame of color_view where
+    it is at hand, else it is rendered for the mask.
+    """
+    frame = color_frame if color_frame is not None else render_at(color_view)
+    if sensor.family == "ideal":
+        return Reading(frame.depth.clone(), frame.depth, color_view, frame.mask.clone(), frame.depth)
+    raw_view = sensor_view(color_view, sensor)
+    same = raw_view.camera == color_view.camera and np.array_equal(
+        raw_view.camera_from_world, color_view.camera_from_world
+    )
+    seen = _seen(frame if same else render_at(raw_view))
+    chance = Chance(generator, seen.depth)
+    scale = strength * (1 + sensor.spread * (2 * chance.numbers(1)[0] - 1))
+    raw = _read(seen, raw_view.camera, sensor, scale, chance)
+    moved = _color_from_sensor(color_view, raw_view, sensor, scale, chance)
+    depth = register(raw, raw_view.camera, color_view.camera, moved)
+    if sensor.millimetres:
+        depth = _whole_millimetres(depth)
+    mask = noisy_mask(frame, generator, strength=strength)
+    return Reading(_in_range(depth, sensor), raw, raw_view, mask, seen.depth)
+
+
+def sensor_view(color_view: View, sensor: Sensor) -> View:
+    """The sensor's own camera, cut to the window that can look at the colour picture's field of view.
+
+    Sensors without a size of their own (ideal, estimate) share the colour camera's axes.
+    """
+    color = color_view.camera
+    if sensor.family == "ideal":
+        return color_view
+    if sensor.width == 0:
+        scale = min(1.0, _ESTIMATE_PX / max(color.width, color.height))
+        return replace(color_view, camera=color.scaled(round(color.width * scale), round(color.height * scale)))
+    width, height = (sensor.height, sensor.width) if sensor.turned else (sensor.width, sensor.height)
+    whole = Camera(sensor.focal_px, sensor.focal_px, (width - 1) / 2, (height - 1) / 2, width, height)
+    camera_from_world = color_view.camera_from_world.copy()
+    camera_from_world[:3, 3] -= _origin(sensor)
+    return View(_window(whole, color, sensor), camera_from_world)
+
+
+def _origin(sensor: Sensor) -> NDArray[np.float64]:
+    """Of the depth camera in the colour camera's axes; turned by a quarter with the device."""
+    x, y, z = sensor.origin_m
+    return np.array((-y, x, z) if sensor.turned else (x, y, z))
+
+
+def _window(whole: Camera, color: Camera, sensor: Sensor) -> Camera:
+    """The part of the sensor's picture in which anything of the colour picture from `range_m` on can lie."""
+    rim = np.array([[u, v] for u in (-0.5, color.width - 0.5) for v in (-0.5, color.height - 0.5)])
+    rays = np.column_stack([(rim[:, 0] - color.cx) / color.fx, (rim[:, 1] - color.cy) / color.fy, np.ones(4)])
+    points = np.concatenate([rays * z - _origin(sensor) for z in (max(sensor.range_m[0], 0.5), sensor.range_m[1])])
+    pixels = whole.project(points)
+    size = np.array([whole.width, whole.height])
+    low = np.clip(np.floor(pixels.min(0)) - 4, 0, size - 16).astype(int)
+    high = np.clip(np.ceil(pixels.max(0)) + 5, low + 16, size).astype(int)
+    return whole.cropped(*low.tolist(), *(high - low).tolist())
+
+
+def _seen(frame: Frame) -> Seen:
+    glass = torch.zeros_like(frame.mask)
+    for label in _GLASS:
+        glass |= frame.kind == label
+    return Seen(frame.depth, frame.cosine, frame.infrared, glass, frame.mask)
+
+
+def _read(seen: Seen, camera: Camera, sensor: Sensor, scale: float, chance: Chance) -> Tensor:
+    """The sensor's own picture (h, w) f32 m within its range, whole millimetres where it gives those."""
+    turned = sensor.turned and sensor.family == "triangulation"
+    if turned:
+        # Held upright the baseline runs down the picture: read the transposed picture.
+        seen = Seen(*(field.T for field in (seen.depth, seen.cosine, seen.infrared, seen.glass, seen.person)))
+        chance.shape = chance.shape[::-1]
+    models = {"flight": flight, "triangulation": triangulation, "lidar": lidar, "estimate": estimated}
+    raw = models[sensor.family](seen, camera, sensor, scale, chance)
+    if turned:
+        raw = raw.T.contiguous()
+        chance.shape = chance.shape[::-1]
+    return _in_range(_whole_millimetres(raw) if sensor.millimetres else raw, sensor)
+
+
+def _whole_millimetres(depth: Tensor) -> Tensor:
+    return torch.round(depth * 1000) / 1000
+
+
+def _in_range(depth: Tensor, sensor: Sensor) -> Tensor:
+    near, far = sensor.range_m
+    return torch.where((depth >= near) & (depth <= far), depth, 0.0)
+
+
+def _color_from_sensor(
+    color_view: View, raw_view: View, sensor: Sensor, scale: float, chance: Chance
+) -> NDArray[np.float64]:
+    """Where the maker's software believes the colour camera to be (4, 4): the truth and a calibration error."""
+    truth = color_view.camera_from_world @ np.linalg.inv(raw_view.camera_from_world)
+    if np.allclose(truth, np.eye(4), atol=1e-12):
+        truth = np.eye(4)
+    if scale <= 0 or (sensor.rotation_deg == 0 and sensor.shift_m == 0 and sensor.lag_px == 0):
+        return truth
+    turn, shift, lag = np.split(np.array(chance.normals(8)), (3, 6))
+    limit = _WORST_ROTATION_DEG
+    turn = np.radians(np.clip(scale * sensor.rotation_deg * turn, -limit, limit))
+    # A person who moved between the exposures looks like a turned camera.
+    turn[1] += scale * sensor.lag_px * float(np.clip(lag[0], -2, 2)) / raw_view.camera.fx
+    turn[0] += scale * sensor.lag_px * 0.3 * float(np.clip(lag[1], -2, 2)) / raw_view.camera.fx
+    error = np.eye(4)
+    error[:3, :3] = rodrigues(turn)
+    error[:3, 3] = scale * sensor.shift_m * np.clip(shift, -2, 2)
+    return error @ truth

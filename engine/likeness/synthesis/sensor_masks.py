@@ -1,0 +1,52 @@
+"""The outline of the person as a segmenter gives it: blobs missing or added, hands and hair lost, stairs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from likeness.synthesis.figure import KINDS
+from likeness.synthesis.sensor_noise import Chance, blurred
+from likeness.synthesis.view import Frame
+
+_HAIR = 1 + KINDS.index("hair")
+# A segmenter works on a picture of about this size and its answer is enlarged.
+_NETWORK_PX = (144.0, 400.0)
+# Largest shift of the outline in either direction, as a share of the person's size in the picture.
+_SHIFT = 0.008
+_BLOB = 0.02
+
+
+def noisy_mask(frame: Frame, generator: torch.Generator, *, strength: float = 1.0) -> Tensor:
+    """The person (H, W) bool as a segmenter outlines it; the truth at strength 0.
+
+    The outline lies off the true one by at most about 3 % of the larger side of the person's box, lost hair apart.
+    """
+    mask = frame.mask
+    if strength <= 0 or not bool(mask.any()):
+        return mask.clone()
+    chance = Chance(generator, frame.depth)
+    rows, columns = torch.nonzero(mask, as_tuple=True)
+    size = float(max(rows.max() - rows.min(), columns.max() - columns.min())) + 1
+    network, shift, hair, soft = chance.numbers(4)
+    body = frame.coverage if soft < 0.5 else mask.to(frame.depth.dtype)
+    hair_lost = (frame.kind == _HAIR) & (chance.smooth(max(4.0, 0.03 * size)) > 1.0 + 0.5 * hair)
+    body = torch.where(hair_lost, 0.3 * body, body)
+    # A blurred outline crosses any level smoothly; a level that varies moves it out and in.
+    reach = strength * _BLOB * size / 2
+    edge = blurred(body, max(0.5, reach))
+    wave = chance.smooth(max(3.0, 0.05 * size)) * 0.12 + chance.smooth(max(6.0, 0.2 * size)) * 0.08
+    level = 0.5 + strength * (wave + 0.3 * (2 * shift - 1)).clamp(-0.35, 0.35)
+    side = _NETWORK_PX[0] + network * (_NETWORK_PX[1] - _NETWORK_PX[0])
+    answer = _low_resolution(edge - level, min(1.0, side / max(mask.shape)))
+    return answer > 0
+
+
+def _low_resolution(field: Tensor, share: float) -> Tensor:
+    """The field (H, W) as its smaller picture shows it when enlarged."""
+    if share >= 1:
+        return field
+    size = [max(2, round(side * share)) for side in field.shape]
+    small = functional.interpolate(field[None, None], size=size, mode="area")
+    return functional.interpolate(small, size=field.shape, mode="bilinear", align_corners=False)[0, 0]
