@@ -1,0 +1,289 @@
+"""Which triangle each pixel sees: a scan-line rasterizer in plain torch, the same on any device.
+
+Every triangle is cut into the pixel rows that it crosses, every row into the pixels between its two edges. Neighbours
+compute their common edge from the same numbers in the same order, so that no pixel is lost or met twice between them.
+The nearest fragment wins by one atomic maximum over (nearness, triangle), hence the result does not depend on order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from likeness.synthesis.view import View
+
+NEAR_M = 0.05
+# Fragments in work at a time: little enough for a CPU's memory, much enough to keep a graphics card busy.
+CPU_FRAGMENTS = 1 << 22
+DEVICE_FRAGMENTS = 1 << 26
+_TRIANGLE_BITS = 32
+_NOTHING = -1
+_EVERYTHING = (1 << 63) - 1
+
+# Says for triangles (N,) and barycentrics (N, 3) whether the surface is solid there (N,).
+Accept = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Projected:
+    """Vertices in a picture: x, y (V,) f32 pixels, integers are pixel centres; nearness (V,) f32 grows towards the
+    camera, is linear in the picture, and is positive where the vertex can be drawn: 1 / depth if `perspective`, else
+    a constant less the depth."""
+
+    x: torch.Tensor
+    y: torch.Tensor
+    nearness: torch.Tensor
+    perspective: bool
+
+
+@dataclass(frozen=True)
+class Fragments:
+    """Surface points under pixels. bary (N, 3) f32; nearness (N,) f32; area (N,) f32: the whole triangle's, pixels."""
+
+    bary: torch.Tensor
+    nearness: torch.Tensor
+    area: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What each pixel's centre sees. triangle (B, H, W) i64, -1 = nothing; nearness (B, H, W) f32, 0 = nothing."""
+
+    triangle: torch.Tensor
+    nearness: torch.Tensor
+
+
+def project(vertices: torch.Tensor, views: Sequence[View]) -> Projected:
+    """World vertices (V, 3) in the pictures of B cameras, one picture's (B V) after the other."""
+    pose = torch.from_numpy(np.stack([view.camera_from_world for view in views])).float().to(vertices.device)
+    lens = [(v.camera.fx, v.camera.fy, v.camera.cx, v.camera.cy) for v in views]
+    fx, fy, cx, cy = torch.tensor(lens, device=vertices.device)[:, :, None].unbind(1)
+    local = torch.einsum("bij,vj->biv", pose[:, :3, :3], vertices) + pose[:, :3, 3:]
+    depth = local[:, 2]
+    inverse = 1 / depth.clamp(min=NEAR_M)
+    x, y = local[:, 0] * inverse * fx + cx, local[:, 1] * inverse * fy + cy
+    nearness = torch.where(depth > NEAR_M, inverse, torch.zeros_like(inverse))
+    return Projected(x.reshape(-1), y.reshape(-1), nearness.reshape(-1), True)
+
+
+def repeated_faces(faces: torch.Tensor, vertex_count: int, pictures: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Faces (B F, 3) that refer to each picture's own vertices, and the picture (B F,) of each."""
+    index = torch.arange(pictures, device=faces.device)
+    moved = faces[None] + (index * vertex_count)[:, None, None]
+    return moved.reshape(-1, 3), index.repeat_interleave(len(faces))
+
+
+def rasterize(
+    projected: Projected,
+    faces: torch.Tensor,
+    height: int,
+    width: int,
+    *,
+    pictures: int = 1,
+    picture: torch.Tensor | None = None,
+    cut: torch.Tensor | None = None,
+    accept: Accept | None = None,
+    farthest: bool = False,
+) -> Seen:
+    """The triangle under each pixel's centre.
+
+    faces (F, 3) i64; picture (F,) i64: the picture of each face (all in one if absent). cut (F,) bool: faces with
+    holes, which `accept` is asked about. farthest: the last surface along each ray, not the first. Triangles with a
+    vertex behind the near plane are left out.
+    """
+    empty = _EVERYTHING if farthest else _NOTHING
+    best = torch.full((pictures * height * width,), empty, dtype=torch.int64, device=faces.device)
+    contest = _Contest(best, height, width, farthest)
+    if cut is None or accept is None:
+        _draw(contest, projected, faces, None, picture, None)
+    else:
+        # The solid parts first: most of the fragments with holes are then hidden and need no look at their texture.
+        for chosen, ask in ((~cut, None), (cut, accept)):
+            _draw(contest, projected, faces, chosen.nonzero()[:, 0], picture, ask)
+    best[best == empty] = _NOTHING
+    hit = best >= 0
+    triangle = torch.where(hit, best & ((1 << _TRIANGLE_BITS) - 1), _NOTHING)
+    nearness = torch.where(hit, best >> _TRIANGLE_BITS, 0).int().view(torch.float32)
+    shape = (pictures, height, width)
+    return Seen(triangle.view(shape), nearness.view(shape))
+
+
+def surface_under(
+    projected: Projected, faces: torch.Tensor, triangle: torch.Tensor, x: torch.Tensor, y: torch.Tensor
+) -> Fragments:
+    """Where triangles (N,) i64 lie under picture points x, y (N,): perspective-correct barycentrics and nearness."""
+    corner = faces[triangle]
+    px, py = projected.x[corner] - x[:, None], projected.y[corner] - y[:, None]
+    nearness = projected.nearness[corner]
+    following, last = [1, 2, 0], [2, 0, 1]
+    area = px[:, following] * py[:, last] - px[:, last] * py[:, following]
+    # Rounding may put a pixel on the edge a hair outside.
+    area = (area * torch.where(area.sum(1, keepdim=True) < 0, -1.0, 1.0)).clamp(min=0)
+    total = area.sum(1, keepdim=True)
+    flat = torch.where(total > 1e-12, area / total.clamp(min=1e-12), torch.full_like(area, 1 / 3))
+    near = (flat * nearness).sum(1)
+    bary = flat * nearness / near[:, None].clamp(min=1e-20) if projected.perspective else flat
+    return Fragments(bary, near, total[:, 0] / 2)
+
+
+@dataclass(frozen=True)
+class _Contest:
+    """The pixels that fragments compete for. best (pixels,) i64: (nearness, triangle) of the winner so far."""
+
+    best: torch.Tensor
+    height: int
+    width: int
+    farthest: bool
+
+
+@dataclass(frozen=True)
+class _Fragments:
+    """pixel, triangle (N,) i64; nearness (N,) f32."""
+
+    pixel: torch.Tensor
+    triangle: torch.Tensor
+    nearness: torch.Tensor
+
+
+def _draw(
+    contest: _Contest,
+    projected: Projected,
+    faces: torch.Tensor,
+    which: torch.Tensor | None,
+    picture: torch.Tensor | None,
+    accept: Accept | None,
+) -> None:
+    """Let the faces `which` (all if None) compete."""
+    best = contest.best
+    edges = _edges(projected, faces, which, picture, (contest.height, contest.width))
+    rows = _rows(edges, contest.width)
+    limit = CPU_FRAGMENTS if best.device.type == "cpu" else DEVICE_FRAGMENTS
+    ends = torch.cumsum(rows.count, 0)
+    total = int(ends[-1]) if len(ends) else 0
+    marks = torch.arange(limit, total + limit, limit, device=ends.device).clamp(max=total)
+    stops = torch.searchsorted(ends, marks, right=True).tolist() if total else []
+    start = 0
+    for stop in stops:
+        found = _fragments(rows, slice(start, stop))
+        if accept is not None:
+            found = _solid(contest, projected, faces, found, accept)
+        key = (found.nearness.view(torch.int32).long() << _TRIANGLE_BITS) | found.triangle
+        best.scatter_reduce_(0, found.pixel, key, "amin" if contest.farthest else "amax")
+        start = stop
+
+
+def _solid(
+    contest: _Contest, projected: Projected, faces: torch.Tensor, found: _Fragments, accept: Accept
+) -> _Fragments:
+    """Those fragments that could still win and that `accept` finds solid."""
+    bits = found.nearness.view(torch.int32).long()
+    rival = contest.best[found.pixel] >> _TRIANGLE_BITS
+    kept = (bits <= rival if contest.farthest else bits >= rival).nonzero()[:, 0]
+    pixel, triangle = found.pixel[kept], found.triangle[kept]
+    x, y = pixel % contest.width, (pixel // contest.width) % contest.height
+    met = surface_under(projected, faces, triangle, x.float(), y.float())
+    solid = accept(triangle, met.bary).nonzero()[:, 0]
+    return _Fragments(pixel[solid], triangle[solid], found.nearness[kept[solid]])
+
+
+@dataclass(frozen=True)
+class _Edges:
+    """Triangles ready to be cut into rows. first, count (T,) i64: their rows; lines (T, 12) f32: x and y of the top and
+    middle corner, slopes of the long, upper and lower edge, nearness at the top, its gradient, its bounds;
+    identity (T, 2) i64: the face, and the first pixel of its picture."""
+
+    first: torch.Tensor
+    count: torch.Tensor
+    lines: torch.Tensor
+    identity: torch.Tensor
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Pieces of pixel rows. count (R,) i64 pixels; values (R, 4) f32: nearness at the first pixel, its step, its
+    bounds; identity (R, 2) i64: the face and the first pixel."""
+
+    count: torch.Tensor
+    values: torch.Tensor
+    identity: torch.Tensor
+
+
+def _edges(
+    projected: Projected,
+    faces: torch.Tensor,
+    which: torch.Tensor | None,
+    picture: torch.Tensor | None,
+    size: tuple[int, int],
+) -> _Edges:
+    """Triangles that cross a row of pixels inside the picture, their corners ordered from top to bottom."""
+    height, width = size
+    corner = (faces if which is None else faces[which]).T
+    x, y, n = ([values[c] for c in corner] for values in (projected.x, projected.y, projected.nearness))
+    for a, b in ((0, 1), (1, 2), (0, 1)):
+        swap = y[a] > y[b]
+        for values in (x, y, n):
+            values[a], values[b] = torch.where(swap, values[b], values[a]), torch.where(swap, values[a], values[b])
+    first = y[0].clamp(0, height).ceil().long()
+    count = y[2].clamp(0, height).ceil().long() - first
+    left, right = torch.minimum(torch.minimum(x[0], x[1]), x[2]), torch.maximum(torch.maximum(x[0], x[1]), x[2])
+    columns = right.clamp(0, width).ceil() - left.clamp(0, width).ceil()
+    usable = (torch.minimum(torch.minimum(n[0], n[1]), n[2]) > 0) & (count > 0) & (columns > 0)
+    kept = usable.nonzero()[:, 0]
+    x, y, n = ([value[kept] for value in values] for values in (x, y, n))
+    first, count = first[kept], count[kept]
+
+    def slope(a: int, b: int) -> torch.Tensor:
+        return (x[b] - x[a]) / (y[b] - y[a]).clamp(min=1e-20)
+
+    gradient = _gradient(x, y, n)
+    bounds = (torch.minimum(torch.minimum(n[0], n[1]), n[2]), torch.maximum(torch.maximum(n[0], n[1]), n[2]))
+    lines = torch.stack([x[0], y[0], x[1], y[1], slope(0, 2), slope(0, 1), slope(1, 2), n[0], *gradient, *bounds], 1)
+    face = kept if which is None else which[kept]
+    base = torch.zeros_like(face) if picture is None else picture[face] * (height * width)
+    return _Edges(first, count, lines, torch.stack([face, base], 1))
+
+
+def _gradient(x: list[torch.Tensor], y: list[torch.Tensor], n: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """How nearness changes a pixel to the right and a pixel down (T,) each; 0 where a triangle is seen edge on."""
+    x1, x2, y1, y2 = x[1] - x[0], x[2] - x[0], y[1] - y[0], y[2] - y[0]
+    n1, n2 = n[1] - n[0], n[2] - n[0]
+    area = x1 * y2 - x2 * y1
+    inverse = torch.where(area.abs() > 1e-12, 1 / area, torch.zeros_like(area))
+    return (n1 * y2 - n2 * y1) * inverse, (n2 * x1 - n1 * x2) * inverse
+
+
+def _rows(edges: _Edges, width: int) -> _Rows:
+    """Every triangle's pixels row by row."""
+    owner = torch.repeat_interleave(edges.count)
+    start = torch.cumsum(edges.count, 0) - edges.count
+    row = torch.arange(len(owner), device=owner.device) - (start - edges.first)[owner]
+    x0, y0, x1, y1, long_slope, upper, lower, n0, across, down, least, most = edges.lines[owner].unbind(1)
+    y = row.float()
+    far = x0 + (y - y0) * long_slope
+    # A row belongs to the upper edge as long as it lies above the middle corner: the same rule for both neighbours.
+    above = y < y1
+    near = torch.where(above, x0 + (y - y0) * upper, x1 + (y - y1) * lower)
+    begin = torch.minimum(far, near).clamp(0, width).ceil()
+    count = torch.maximum(far, near).clamp(0, width).ceil() - begin
+    kept = (count > 0).nonzero()[:, 0]
+    nearness = n0 + down * (y - y0) + across * (begin - x0)
+    values = torch.stack([nearness, across, least, most], 1)[kept]
+    owner, begin, row = owner[kept], begin[kept].long(), row[kept]
+    identity = edges.identity[owner]
+    first = identity[:, 1] + row * width + begin
+    return _Rows(count[kept].long(), values, torch.stack([identity[:, 0], first], 1))
+
+
+def _fragments(rows: _Rows, part: slice) -> _Fragments:
+    """The pixels of some rows."""
+    count = rows.count[part]
+    owner = torch.repeat_interleave(count)
+    start = torch.cumsum(count, 0) - count
+    step = torch.arange(len(owner), device=owner.device) - start[owner]
+    nearness, across, least, most = rows.values[part][owner].unbind(1)
+    triangle, first = rows.identity[part][owner].unbind(1)
+    value = torch.minimum(torch.maximum(nearness + across * step, least), most)
+    return _Fragments(first + step, triangle, value)

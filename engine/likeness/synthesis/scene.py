@@ -1,0 +1,55 @@
+"""A posed person made ready for pictures: one soup of triangles with textures and materials on a device."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from likeness.synthesis.figure import KINDS, Posed, concatenated, vertex_normals
+from likeness.synthesis.textures import Textures
+
+
+class Scene:
+    """What all views of a posed person share.
+
+    vertices (V, 3) f32 metres; normals (V, 3) f32 unit, smooth; faces (F, 3) i64; owner (F,) i64: each face's layer;
+    corner_uvs (F, 3, 2) f32; part (F,) u8: the body's part number; kind (L,) i64 into KINDS; sheet (L,) bool;
+    gloss, roughness, bleed, infrared (L,) f32, infrared NaN where it follows from the colour; albedo (L, 3) f32
+    linear means; textures.
+    """
+
+    def __init__(self, posed: Posed, device: torch.device | str = "cpu") -> None:
+        self.device = torch.device(device)
+        layers = posed.layers
+        vertices, faces, owner = concatenated(layers)
+        self.vertices = torch.from_numpy(vertices).to(self.device)
+        self.faces = torch.from_numpy(faces).to(self.device).long()
+        self.owner = torch.from_numpy(owner).to(self.device).long()
+        uvs = np.concatenate([layer.corner_uvs for layer in layers]).astype(np.float32)
+        self.corner_uvs = torch.from_numpy(uvs).to(self.device)
+        self.part = torch.from_numpy(np.concatenate([layer.part for layer in layers])).to(self.device)
+        self.normals = torch.from_numpy(vertex_normals(vertices, faces)).to(self.device)
+        self.textures = Textures(layers, self.device)
+        self.cut = self.textures.has_holes[self.owner]
+        finishes = [layer.finish for layer in layers]
+        self.kind = torch.tensor([KINDS.index(layer.kind) for layer in layers], device=self.device)
+        self.sheet = torch.tensor([layer.sheet for layer in layers], device=self.device)
+        self.gloss = torch.tensor([f.gloss for f in finishes], device=self.device)
+        self.roughness = torch.tensor([f.roughness for f in finishes], device=self.device)
+        self.bleed = torch.tensor([f.bleed for f in finishes], device=self.device)
+        infrared = [float("nan") if f.infrared is None else f.infrared for f in finishes]
+        self.infrared = torch.tensor(infrared, device=self.device)
+        # Texels that one unit of a face's texture area holds, times that area.
+        edge = self.corner_uvs[:, 1:] - self.corner_uvs[:, :1]
+        area = (edge[:, 0, 0] * edge[:, 1, 1] - edge[:, 0, 1] * edge[:, 1, 0]).abs() / 2
+        sheet = self.textures.color
+        self.texels = area * (sheet.height * sheet.width)[:, 0][self.owner]
+
+    def solid(self, triangle: torch.Tensor, bary: torch.Tensor) -> torch.Tensor:
+        """Whether faces (N,) i64, counted on over several pictures, are there at bary (N, 3); (N,) bool."""
+        face = triangle % len(self.faces)
+        return self.textures.solid(self.owner[face], self.uv(face, bary))
+
+    def uv(self, face: torch.Tensor, bary: torch.Tensor) -> torch.Tensor:
+        """Texture coordinates (N, 2) at bary (N, 3) of faces (N,)."""
+        return (self.corner_uvs[face] * bary[:, :, None]).sum(1)
