@@ -1,4 +1,8 @@
-"""SMPL's 24 joints for the default body: merging the Mixamo rig, the T pose, body parts and landmarks."""
+"""SMPL's joints for the default body: merging the Mixamo rig, the T pose, body parts and landmarks.
+
+The body is made with SMPL-H's 52 joints (fingers). What concerns all fingers of a hand alike (smooth weights, the T
+pose, body parts) is done in SMPL's 24, where `left_hand` stands for the left fingers.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +15,23 @@ SMPL_NAMES = [
     "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hand", "right_hand",
 ]  # fmt: skip
 SMPL_PARENTS = np.array([-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21])
+FINGERS = ("index", "middle", "pinky", "ring", "thumb")
+SMPLH_NAMES = SMPL_NAMES[:22] + [f"{s}_{f}{k}" for s in ("left", "right") for f in FINGERS for k in (1, 2, 3)]
+SMPLH_PARENTS = np.array(
+    [*SMPL_PARENTS[:22], *((j - 1 if (j - 22) % 3 else 20 if j < 37 else 21) for j in range(22, 52))]
+)
+#: The joint of SMPL's 24 that stands for each of the 52.
+SMPL_OF_SMPLH = np.array([*range(22), *[22] * 15, *[23] * 15])
+#: SMPL's hand joints lie at the middle finger's knuckle.
+SMPLH_OF_SMPL = np.array([*range(22), SMPLH_NAMES.index("left_middle1"), SMPLH_NAMES.index("right_middle1")])
 _MIXAMO = {
     "Hips": 0, "Spine": 3, "Spine1": 6, "Spine2": 9, "Neck": 12, "Head": 15,
     "UpLeg": 1, "Leg": 4, "Foot": 7, "ToeBase": 10, "Shoulder": 13, "Arm": 16, "ForeArm": 18, "Hand": 20,
 }  # fmt: skip
 #: Rounds of averaging with the neighbours, for the skin weights.
 SMOOTHING = 8
-#: The joint whose head stands for SMPL's hand joint: the middle finger's knuckle.
-_HAND = "HandMiddle1"
+#: Rounds of averaging between the fingers' bones; fingers are narrow. The longer one fills in where the first is 0.
+FINGER_SMOOTHING = (3, 12)
 
 PART_NAMES = [
     "head", "neck", "torso", "left_upper_arm", "left_forearm", "left_hand", "right_upper_arm", "right_forearm",
@@ -42,33 +55,42 @@ BLAZEPOSE_LEAN = {
 }  # fmt: skip
 
 
-def joint_mirror() -> np.ndarray:
-    """(24,) permutation that swaps left and right."""
-    swapped = [n.replace("left", "*").replace("right", "left").replace("*", "right") for n in SMPL_NAMES]
-    return np.array([SMPL_NAMES.index(n) for n in swapped])
+def joint_mirror(names: list[str] = SMPL_NAMES) -> np.ndarray:
+    """(J,) permutation that swaps left and right."""
+    swapped = [n.replace("left", "*").replace("right", "left").replace("*", "right") for n in names]
+    return np.array([names.index(n) for n in swapped])
 
 
-def smpl_joint(bone: str) -> int:
-    """The SMPL joint that takes a Mixamo bone's weights (`mixamorig:LeftHandIndex2` -> left_hand)."""
+def smplh_joint(bone: str) -> int:
+    """The SMPL-H joint that a Mixamo bone is (`mixamorig:LeftHandIndex2` -> left_index2)."""
     name = bone.split(":")[-1]
     side = "Right" if name.startswith("Right") else "Left"
     name = name.removeprefix(side)
-    joint = _MIXAMO.get(name, 22 if name.startswith("Hand") else -1)
-    if joint < 0:
+    if name in _MIXAMO:
+        joint = _MIXAMO[name]
+        return joint + 1 if side == "Right" else joint
+    finger = f"{side}_{name.removeprefix('Hand')}".lower()
+    if finger not in SMPLH_NAMES:
         raise ValueError(f"unknown bone {bone}")
-    return joint + 1 if side == "Right" else joint
+    return SMPLH_NAMES.index(finger)
 
 
 def merge_rig(bones: list[str], heads: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mixamo's bones (B names, (..., B, 3) heads, (V, B) weights) -> ((..., 24, 3) joints, (V, 24) weights)."""
-    target = np.array([smpl_joint(b) for b in bones])
-    merged = np.zeros((len(weights), 24))
-    np.add.at(merged.T, target, weights.T)
-    joints = np.zeros((*heads.shape[:-2], 24, 3))
-    for i, bone in enumerate(bones):
-        if target[i] < 22 or bone.endswith(_HAND):
-            joints[..., target[i], :] = heads[..., i, :]
+    """Mixamo's bones (B names, (..., B, 3) heads, (V, B) weights) -> ((..., 52, 3) joints, (V, 52) weights)."""
+    target = np.array([smplh_joint(b) for b in bones])
+    if sorted(target) != list(range(len(SMPLH_NAMES))):
+        raise ValueError("the rig's bones are not SMPL-H's joints one to one")
+    merged, joints = np.zeros((len(weights), len(target))), np.zeros((*heads.shape[:-2], len(target), 3))
+    merged[:, target] = weights
+    joints[..., target, :] = heads
     return joints, merged
+
+
+def folded(weights: np.ndarray) -> np.ndarray:
+    """(V, 52) weights -> (V, 24): the fingers' go to SMPL's hand joints."""
+    out = np.zeros((len(weights), len(SMPL_NAMES)))
+    np.add.at(out.T, SMPL_OF_SMPLH, weights.T)
+    return out
 
 
 def symmetric(points: np.ndarray, mirror: np.ndarray) -> np.ndarray:
@@ -104,6 +126,36 @@ def tidy_weights(
     cut = np.sort(weights, 1)[:, -count - 1][:, None]
     weights = np.maximum(weights - np.maximum(cut, 1e-3), 0)
     return weights / weights.sum(1, keepdims=True)
+
+
+def finger_weights(
+    painted: np.ndarray, smooth: np.ndarray, faces: np.ndarray, mirror: np.ndarray, count: int = 4
+) -> np.ndarray:
+    """Share the hands' weights of `tidy_weights` out to the fingers.
+
+    painted: (V, 52), the rig's. smooth: (V, 24), tidy. Returns (V, 52), symmetric, rows sum to 1, at most `count`
+    joints a vertex; folded, it is `smooth` again.
+    """
+    swap, around = joint_mirror(SMPLH_NAMES), _neighbours(faces, len(smooth))
+    out = np.zeros((len(smooth), len(SMPLH_NAMES)))
+    out[:, :22] = smooth[:, :22]
+    room = np.maximum(count - (smooth[:, :22] > 0).sum(1), 1)
+    for hand, fingers in ((22, slice(22, 37)), (23, slice(37, 52))):
+        near = far = painted[:, fingers]
+        for step in range(max(FINGER_SMOOTHING)):
+            far = (far + around @ far) / 2
+            near = far if step < min(FINGER_SMOOTHING) else near
+        out[:, fingers] = near + 1e-3 * far
+        out[:, fingers] *= (smooth[:, hand] > 0)[:, None]
+    out[:, 22:] = (out + out[mirror][:, swap])[:, 22:]
+    for hand, fingers in ((22, slice(22, 37)), (23, slice(37, 52))):
+        ranked = np.sort(out[:, fingers], 1)[:, ::-1]
+        cut = np.maximum(np.take_along_axis(ranked, room[:, None], 1), 1e-3 * ranked[:, :1])
+        kept = np.maximum(out[:, fingers] - cut, 0)
+        # Where two bones tie for the last place, the row would be empty; the first one takes it all.
+        kept[:, :1] = np.where((kept.sum(1) == 0)[:, None], 1.0, kept[:, :1])
+        out[:, fingers] = smooth[:, hand, None] * kept / kept.sum(1, keepdims=True)
+    return out
 
 
 def _neighbours(faces: np.ndarray, count: int) -> csr_matrix:

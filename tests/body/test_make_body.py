@@ -76,11 +76,27 @@ def test_tidied_weights_are_few_symmetric_and_continuous(seed: int) -> None:
 
 
 def test_bones_go_to_the_right_joint_of_the_right_side() -> None:
-    assert bj.SMPL_NAMES[bj.smpl_joint("mixamorig:LeftHandIndex2")] == "left_hand"
-    assert bj.SMPL_NAMES[bj.smpl_joint("mixamorig:RightForeArm")] == "right_elbow"
-    assert bj.SMPL_NAMES[bj.smpl_joint("mixamorig:Spine2")] == "spine3"
-    with pytest.raises(ValueError, match="Tail"):
-        bj.smpl_joint("mixamorig:Tail")
+    assert bj.SMPLH_NAMES[bj.smplh_joint("mixamorig:LeftHandIndex2")] == "left_index2"
+    assert bj.SMPLH_NAMES[bj.smplh_joint("mixamorig:RightHand")] == "right_wrist"
+    assert bj.SMPLH_NAMES[bj.smplh_joint("mixamorig:RightForeArm")] == "right_elbow"
+    assert bj.SMPLH_NAMES[bj.smplh_joint("mixamorig:Spine2")] == "spine3"
+    for unknown in ("mixamorig:Tail", "mixamorig:LeftHandIndex4"):
+        with pytest.raises(ValueError, match=unknown):
+            bj.smplh_joint(unknown)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_fingers_share_the_hands_weights_and_fold_back(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    fine = load_default("smplh")
+    painted = fine.weights * random.uniform(0.3, 2, fine.weights.shape)
+    shared = bj.finger_weights(painted, MODEL.weights.astype(np.float64), MODEL.faces, MODEL.mirror)
+    assert np.abs(bj.folded(shared) - MODEL.weights).max() < 1e-6
+    assert (shared > 0).sum(1).max() <= 4
+    assert np.abs(shared - shared[MODEL.mirror][:, bj.joint_mirror(bj.SMPLH_NAMES)]).max() < 1e-6
+    edge = MODEL.faces[:, :2]
+    assert np.abs(shared[edge[:, 0]] - shared[edge[:, 1]]).max() < 0.6
 
 
 def test_a_hole_in_a_grid_is_found_zipped_and_capped() -> None:

@@ -11,6 +11,7 @@ from likeness.body.model import DEFAULT_BODY, BodyModel, load_default, read_body
 from likeness.core.errors import LikenessError
 
 MODEL = load_default()
+FINE = load_default("smplh")
 SMPL_NAMES = [
     "pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2", "left_ankle", "right_ankle",
     "spine3", "left_foot", "right_foot", "neck", "left_collar", "right_collar", "head", "left_shoulder",
@@ -28,6 +29,54 @@ def test_is_small_free_and_in_smpls_order() -> None:
     assert list(MODEL.joint_names) == SMPL_NAMES
     assert MODEL.parents.tolist() == [-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21]
     assert 16 <= MODEL.betas_count <= 20
+
+
+def test_the_fine_layout_is_smpl_hs_with_fingers() -> None:
+    fingers = [f"{finger}{k}" for finger in ("index", "middle", "pinky", "ring", "thumb") for k in (1, 2, 3)]
+    assert list(FINE.joint_names) == SMPL_NAMES[:22] + [f"{side}_{f}" for side in ("left", "right") for f in fingers]
+    chains = [[-1 if k % 3 == 0 else k - 1 for k in range(n * 15, n * 15 + 15)] for n in (0, 1)]
+    expected = [w if p < 0 else p + 22 for w, chain in zip((20, 21), chains, strict=True) for p in chain]
+    assert FINE.parents.tolist() == MODEL.parents[:22].tolist() + expected
+    with pytest.raises(ValueError, match="smplx"):
+        load_default("smplx")
+
+
+def test_both_layouts_are_one_body() -> None:
+    random = np.random.default_rng(4)
+    betas, pose = random.normal(size=MODEL.betas_count), random.normal(0, 0.5, (24, 3))
+    pose[22:] = 0
+    fine = np.zeros((52, 3))
+    fine[:22] = pose[:22]
+    assert np.abs(MODEL.posed(betas, pose)[0] - FINE.posed(betas, fine)[0]).max() < 1e-5
+    knuckle = [FINE.joint_names.index(f"{side}_middle1") for side in ("left", "right")]
+    assert np.abs(MODEL.rest(betas)[1] - FINE.rest(betas)[1][[*range(22), *knuckle]]).max() == 0
+    assert np.abs(MODEL.weights[:, 22] - FINE.weights[:, 22:37].sum(1)).max() < 1e-6
+
+
+@pytest.mark.parametrize("finger", ["index", "middle", "ring", "pinky", "thumb"])
+def test_each_finger_moves_alone_and_from_its_own_joint(finger: str) -> None:
+    pose = np.zeros((52, 3))
+    names = FINE.joint_names
+    pose[names.index(f"left_{finger}2")] = [0, 0, -1.0]
+    moved = np.linalg.norm(FINE.posed(np.zeros(1), pose)[0] - FINE.v_template, axis=1)
+    tips = {n: moved[FINE.landmark_vertices[f"left_{n}_tip"]] for n in ("index", "middle", "ring", "pinky", "thumb")}
+    assert tips.pop(finger) > 0.015
+    assert max(tips.values()) < 1e-4
+    joints = [FINE.joints_template[names.index(f"left_{finger}{k}")] for k in (1, 2, 3)]
+    tip = FINE.v_template[FINE.landmark_vertices[f"left_{finger}_tip"]]
+    reach = [np.linalg.norm(tip - joint) for joint in joints]
+    assert reach[0] > reach[1] + 0.012 and reach[1] > reach[2] + 0.012 and reach[2] > 0.01
+
+
+def test_vertices_know_where_they_came_from() -> None:
+    source = FINE.source_vertices
+    assert source is not None
+    known = source[source >= 0]
+    assert len(source) == len(FINE.v_template) and len(np.unique(known)) == len(known)
+    assert known.max() < 13380  # the base mesh's skin; its helpers come after
+    caps = FINE.v_template[source < 0]
+    eyes = FINE.v_template[[FINE.landmark_vertices["left_eye"], FINE.landmark_vertices["right_eye"]]]
+    assert np.linalg.norm(caps[:, None] - eyes, axis=2).min(1).max() < 0.02
 
 
 def test_is_one_closed_surface_that_faces_outward() -> None:
@@ -54,22 +103,25 @@ def test_stands_in_a_t_pose_facing_z_with_the_left_hand_at_x() -> None:
     assert heel[1] < MODEL.v_template[:, 1].min() + 0.08
 
 
-def test_is_mirror_symmetric_in_every_array() -> None:
-    mirror, swap, flip = MODEL.mirror, MODEL.joint_mirror, np.array([-1.0, 1, 1])
+@pytest.mark.parametrize("layout", ["smpl", "smplh"])
+def test_is_mirror_symmetric_in_every_array(layout: str) -> None:
+    model = load_default(layout)
+    mirror, swap, flip = model.mirror, model.joint_mirror, np.array([-1.0, 1, 1])
     assert (mirror[mirror] == np.arange(len(mirror))).all()
-    assert np.abs(MODEL.v_template[mirror] * flip - MODEL.v_template).max() < 1e-6
-    assert np.abs(MODEL.shapedirs[mirror] * flip[:, None] - MODEL.shapedirs).max() < 2e-5
-    assert np.abs(MODEL.joints_template[swap] * flip - MODEL.joints_template).max() < 1e-6
-    assert np.abs(MODEL.joint_shapedirs[swap] * flip[:, None] - MODEL.joint_shapedirs).max() < 1e-5
-    assert np.abs(MODEL.weights[mirror][:, swap] - MODEL.weights).max() < 1e-6
-    faces = {tuple(sorted(face)) for face in MODEL.faces.tolist()}
-    assert faces == {tuple(sorted(face)) for face in mirror[MODEL.faces].tolist()}
+    assert np.abs(model.v_template[mirror] * flip - model.v_template).max() < 1e-6
+    assert np.abs(model.shapedirs[mirror] * flip[:, None] - model.shapedirs).max() < 2e-5
+    assert np.abs(model.joints_template[swap] * flip - model.joints_template).max() < 1e-6
+    assert np.abs(model.joint_shapedirs[swap] * flip[:, None] - model.joint_shapedirs).max() < 1e-5
+    assert np.abs(model.weights[mirror][:, swap] - model.weights).max() < 1e-6
+    faces = {tuple(sorted(face)) for face in model.faces.tolist()}
+    assert faces == {tuple(sorted(face)) for face in mirror[model.faces].tolist()}
 
 
-def test_weights_are_few_and_sum_to_one() -> None:
-    assert np.abs(MODEL.weights.sum(1) - 1).max() < 1e-6
-    assert (MODEL.weights > 0).sum(1).max() <= 4
-    assert (MODEL.weights >= 0).all()
+@pytest.mark.parametrize("model", [MODEL, FINE], ids=["smpl", "smplh"])
+def test_weights_are_few_and_sum_to_one(model: BodyModel) -> None:
+    assert np.abs(model.weights.sum(1) - 1).max() < 1e-6
+    assert (model.weights > 0).sum(1).max() <= 4
+    assert (model.weights >= 0).all()
 
 
 def test_texture_covers_the_unit_square_without_overlap() -> None:
@@ -115,8 +167,8 @@ def test_unusual_people_stay_people(component: int, sigma: float) -> None:
 
 
 def test_joints_lie_inside_the_body() -> None:
-    mesh = surface(MODEL.v_template)
-    assert mesh.contains(MODEL.joints_template).all()
+    mesh = surface(FINE.v_template)
+    assert mesh.contains(FINE.joints_template).all()
 
 
 @settings(max_examples=20, deadline=None)

@@ -7,8 +7,8 @@ hand at +X, a T pose with world-aligned joint frames, the pelvis joint at the or
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,9 @@ from likeness.core.files import read_npz, write_bytes
 from likeness.core.frames import rodrigues
 from likeness.core.skinning import joint_transforms, posed_joints, skin, strongest
 
+#: SMPL's hand joints, and the joint of SMPL-H's where they lie.
+_HANDS = {"left_hand": "left_middle1", "right_hand": "right_middle1"}
+_BODY_JOINTS = 22
 DEFAULT_BODY = Path(__file__).resolve().parent.parent / "weights" / "body" / "default.npz"
 
 
@@ -33,6 +36,8 @@ class BodyModel:
     vertex (nose, crown, left_eye, left_ear, left_heel, left_big_toe, left_index_tip, ...).
     blazepose: (33, 2) i32, BlazePose's points in its order: (joint, -1) or (-1, vertex). blazepose_lean_joint (33,) i32
     and blazepose_lean (33,) f32: the joint that a point leans to and the share of the way (0 for most).
+    source_vertices: (V,) i32 vertex of MakeHuman's base mesh hm08 that each vertex came from, -1 for those of the
+    caps that close the eyes; None for other bodies.
     """
 
     name: str
@@ -54,6 +59,7 @@ class BodyModel:
     blazepose: np.ndarray
     blazepose_lean_joint: np.ndarray
     blazepose_lean: np.ndarray
+    source_vertices: np.ndarray | None = None
 
     @property
     def betas_count(self) -> int:
@@ -151,7 +157,7 @@ def read_body(path: Path) -> BodyModel:
     path = Path(path)
     data = read_npz(path, "body.unreadable", limit=1 << 28)
     try:
-        if int(data["format_version"]) != 1:
+        if int(data["format_version"]) != 2:
             raise ValueError(f"its format is version {int(data['format_version'])}")
         count = len(data["v_template"])
         joints = len(data["parents"])
@@ -179,6 +185,7 @@ def read_body(path: Path) -> BodyModel:
             blazepose=data["blazepose"],
             blazepose_lean_joint=data["blazepose_lean_joint"],
             blazepose_lean=data["blazepose_lean"],
+            source_vertices=data["source_vertices"],
         )
     except (KeyError, ValueError, IndexError) as error:
         raise LikenessError(
@@ -186,7 +193,36 @@ def read_body(path: Path) -> BodyModel:
         ) from error
 
 
-@lru_cache(maxsize=1)
-def load_default() -> BodyModel:
-    """The body that ships (CC0). Read once; treat its arrays as read-only."""
-    return read_body(DEFAULT_BODY)
+def smpl_layout(model: BodyModel) -> BodyModel:
+    """A body with SMPL-H's 52 joints -> the same body with SMPL's 24, where `left_hand` moves all fingers."""
+    names = list(model.joint_names)
+    kept = [*range(_BODY_JOINTS), *(names.index(knuckle) for knuckle in _HANDS.values())]
+    sides = np.array([n.startswith("right") for n in names[_BODY_JOINTS:]])
+    weights = np.zeros((len(model.weights), len(kept)), np.float32)
+    weights[:, :_BODY_JOINTS] = model.weights[:, :_BODY_JOINTS]
+    for side in (0, 1):
+        weights[:, _BODY_JOINTS + side] = model.weights[:, _BODY_JOINTS:][:, sides == side].sum(1)
+    return replace(
+        model,
+        joints_template=model.joints_template[kept],
+        joint_shapedirs=model.joint_shapedirs[kept],
+        weights=weights,
+        parents=model.parents[kept],
+        joint_names=(*names[:_BODY_JOINTS], *_HANDS),
+    )
+
+
+def load_default(layout: str = "smpl") -> BodyModel:
+    """The body that ships (CC0). Read once; treat its arrays as read-only.
+
+    layout: `smpl` for SMPL's 24 joints, `smplh` for SMPL-H's 52 (fingers). Shape, surface and all that does not move
+    with the fingers are the same. Raises ValueError for another layout.
+    """
+    if layout not in ("smpl", "smplh"):
+        raise ValueError(f"no body layout is called {layout}")
+    return _default(layout)
+
+
+@cache
+def _default(layout: str) -> BodyModel:
+    return read_body(DEFAULT_BODY) if layout == "smplh" else smpl_layout(_default("smplh"))
