@@ -53,15 +53,16 @@ def simulate(
     generator: torch.Generator,
     *,
     strength: float = 1.0,
-    color_frame: Frame | None = None,
+    frame: Frame | None = None,
 ) -> Reading:
     """Read the scene with `sensor` and bring the depth to the colour view.
 
     render_at: an ideal renderer; of its frames depth, cosine, infrared, kind and mask are used. strength scales every
-    random error; 0 leaves the sensor's resolution, place, steps and shadows. color_frame: the frame of color_view where
+    random error; 0 leaves the resolution, place, steps and shadows of the sensor. frame: the frame of color_view where
     it is at hand, else it is rendered for the mask.
     """
-    frame = color_frame if color_frame is not None else render_at(color_view)
+    if frame is None:
+        frame = render_at(color_view)
     if sensor.family == "ideal":
         return Reading(frame.depth.clone(), frame.depth, color_view, frame.mask.clone(), frame.depth)
     raw_view = sensor_view(color_view, sensor)
