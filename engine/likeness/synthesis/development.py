@@ -106,7 +106,7 @@ def _vignette(light: torch.Tensor, amount: float) -> torch.Tensor:
 
 
 def _grain(light: torch.Tensor, amount: float, generator: torch.Generator) -> torch.Tensor:
-    """Noise (H, W, 3): shot noise grows with the root of light; demosaicking leaves it a little smooth, and coloured."""
+    """Noise (H, W, 3) that grows with the root of light, a little smooth and coloured as demosaicking leaves it."""
     shape = light.shape
     white = torch.randn(shape, generator=generator, device=light.device)
     white = 0.7 * white + 0.7 * torch.randn((*shape[:2], 1), generator=generator, device=light.device)

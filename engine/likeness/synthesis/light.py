@@ -1,7 +1,90 @@
-"""Light on a posed person."""
+"""Light that falls on a posed person: from all round with soft shadows, from its own surface, and from a sun."""
 
 from __future__ import annotations
 
-from likeness.synthesis.scene import Scene
+from dataclasses import dataclass
+from typing import Protocol
 
-__all__ = ["Scene"]
+import numpy as np
+import torch
+
+from likeness.synthesis.environment import gathered, mirror_pictures
+from likeness.synthesis.scene import Scene
+from likeness.synthesis.shadow import ShadowMap, cast_shadow
+
+__all__ = ["Light", "Scene", "Surroundings", "light_scene"]
+EVEN_RADIANCE = 0.8
+# Light that reaches a hidden direction has met the person's own surface; this share of it is not lost in folds.
+BOUNCE_SHARE = 0.85
+
+
+class Surroundings(Protocol):
+    """What light needs of a place: environment (H, W, 3) f32 linear radiance; sun: direction (3,) towards it and
+    irradiance (3,) of a surface that faces it, or None."""
+
+    @property
+    def environment(self) -> np.ndarray: ...
+
+    @property
+    def sun(self) -> tuple[np.ndarray, np.ndarray] | None: ...
+
+
+@dataclass(frozen=True)
+class Light:
+    """Light on a scene's vertices.
+
+    front, back (V, 3) f32: irradiance over pi on the side of the normal and on the other. open_front, open_back (V,)
+    0..1: share of the surroundings that each side sees. mirrors: see `mirror_pictures`. sun_direction (3,) towards the
+    sun and sun (3,) its irradiance over pi, None without sun; shadow: its map.
+    """
+
+    front: torch.Tensor
+    back: torch.Tensor
+    open_front: torch.Tensor
+    open_back: torch.Tensor
+    mirrors: torch.Tensor
+    sun_direction: torch.Tensor | None
+    sun: torch.Tensor | None
+    shadow: ShadowMap | None
+
+
+def light_scene(scene: Scene, place: Surroundings | None) -> Light:
+    """Light of a place on a scene; even light of radiance EVEN_RADIANCE where there is none."""
+    if place is None:
+        environment = torch.full((32, 64, 3), EVEN_RADIANCE, device=scene.device)
+    else:
+        environment = torch.as_tensor(np.asarray(place.environment, np.float32)).to(scene.device)
+    around = scene.transport
+    radiance = gathered(environment, around.directions)
+    direction, sun, shadow = None, None, None
+    if place is not None and place.sun is not None:
+        direction = torch.as_tensor(np.asarray(place.sun[0], np.float32)).to(scene.device)
+        direction = direction / direction.norm()
+        sun = torch.as_tensor(np.asarray(place.sun[1], np.float32)).to(scene.device) / torch.pi
+        shadow = cast_shadow(scene, direction)
+    front, back = around.front @ radiance, around.back @ radiance
+    bounced = BOUNCE_SHARE * scene.mean_albedo * _mean_light(scene, front, direction, sun)
+    return Light(
+        front + (1 - around.open_front)[:, None] * bounced,
+        back + (1 - around.open_back)[:, None] * bounced,
+        around.open_front,
+        around.open_back,
+        mirror_pictures(environment),
+        direction,
+        sun,
+        shadow,
+    )
+
+
+def _mean_light(
+    scene: Scene, front: torch.Tensor, direction: torch.Tensor | None, sun: torch.Tensor | None
+) -> torch.Tensor:
+    """Mean irradiance over pi (3,) of the person's outside; about half of what faces the sun is in its own shadow."""
+    if not len(front):
+        return front.new_zeros(3)
+    weight = scene.transport.open_front[:, None]
+    mean = (front * weight).sum(0) / weight.sum().clamp(min=1e-6)
+    if direction is not None and sun is not None:
+        facing = (scene.normals @ direction).clamp(min=0)[:, None]
+        mean = mean + sun * ((facing * weight).sum() / weight.sum().clamp(min=1e-6)) * 0.7
+    return mean

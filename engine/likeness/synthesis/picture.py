@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,12 +11,14 @@ import torch
 
 from likeness.synthesis.development import develop
 from likeness.synthesis.figure import KINDS
+from likeness.synthesis.light import Light, Surroundings, light_scene
+from likeness.synthesis.material import reflected
 from likeness.synthesis.raster import Projected, Seen, project, rasterize, repeated_faces, surface_under
-from likeness.synthesis.scene import Scene
+from likeness.synthesis.scene import Samples, Scene, Surface
 from likeness.synthesis.view import Frame, View
 
 # Where a finish does not say: how much of 850 nm each kind reflects at least, as most dyes are clear there.
-__all__ = ["Samples", "Surface", "develop", "render", "render_many"]
+__all__ = ["develop", "render", "render_many"]
 INFRARED_FLOOR = {
     "skin": 0.45, "eye": 0.2, "hair": 0.09, "beard": 0.09, "cloth": 0.25,
     "shoe": 0.12, "hat": 0.2, "glasses": 0.1, "bag": 0.15,
@@ -23,37 +26,16 @@ INFRARED_FLOOR = {
 
 
 @dataclass(frozen=True)
-class Samples:
-    """Points of the person that pixels see. picture (N,) i64; pixel (N,) i64 in its picture's samples; face (N,) i64;
-    bary (N, 3); depth (N,) m along the axis; texels (N,) per sample by area."""
+class Drawn:
+    """Pictures of a scene: the projected vertices and faces of all, and what their pixels see."""
 
-    picture: torch.Tensor
-    pixel: torch.Tensor
-    face: torch.Tensor
-    bary: torch.Tensor
-    depth: torch.Tensor
-    texels: torch.Tensor
+    projected: Projected
+    faces: torch.Tensor
+    seen: Seen
 
 
-@dataclass(frozen=True)
-class Surface:
-    """The person at samples. layer (N,) i64; position, normal, to_eye (N, 3) world, normal unit and facing the eye;
-    flipped (N,) bool: the back is seen; albedo (N, 3) linear; uv (N, 2)."""
-
-    layer: torch.Tensor
-    position: torch.Tensor
-    normal: torch.Tensor
-    to_eye: torch.Tensor
-    flipped: torch.Tensor
-    albedo: torch.Tensor
-    uv: torch.Tensor
-
-
-def see(scene: Scene, views: Sequence[View], scale: int = 1) -> tuple[Projected, torch.Tensor, Seen]:
-    """What the pixels of equally large views see at `scale` samples along each side of a pixel.
-
-    Returns the projected vertices, the faces of all pictures and the triangles seen (B, scale H, scale W).
-    """
+def see(scene: Scene, views: Sequence[View], scale: int = 1) -> Drawn:
+    """What the pixels of equally large views see at `scale` samples along each side of a pixel."""
     cameras = [view.camera for view in views]
     height, width = cameras[0].height * scale, cameras[0].width * scale
     scaled = [View(c.scaled(width, height), v.camera_from_world) for c, v in zip(cameras, views, strict=True)]
@@ -63,16 +45,16 @@ def see(scene: Scene, views: Sequence[View], scale: int = 1) -> tuple[Projected,
     seen = rasterize(
         projected, faces, height, width, pictures=len(views), picture=picture, cut=cut, accept=scene.solid
     )  # fmt: skip
-    return projected, faces, seen
+    return Drawn(projected, faces, seen)
 
 
-def samples_at(scene: Scene, projected: Projected, faces: torch.Tensor, seen: Seen, where: torch.Tensor) -> Samples:
-    """The person at flat indices `where` (N,) i64 into seen.triangle, each of which must see it."""
-    _, height, width = seen.triangle.shape
-    triangle = seen.triangle.reshape(-1)[where]
+def samples_at(scene: Scene, drawn: Drawn, where: torch.Tensor) -> Samples:
+    """The person at flat indices `where` (N,) i64 into the pixels of all pictures, each of which must see it."""
+    _, height, width = drawn.seen.triangle.shape
+    triangle = drawn.seen.triangle.reshape(-1)[where]
     picture, pixel = where // (height * width), where % (height * width)
     x, y = (pixel % width).float(), (pixel // width).float()
-    met = surface_under(projected, faces, triangle, x, y)
+    met = surface_under(drawn.projected, drawn.faces, triangle, x, y)
     face = triangle % len(scene.faces)
     texels = scene.texels[face] / met.area.clamp(min=1e-6)
     return Samples(picture, pixel, face, met.bary, 1 / met.nearness.clamp(min=1e-9), texels)
@@ -94,39 +76,46 @@ def surface_of(scene: Scene, samples: Samples, eyes: torch.Tensor) -> Surface:
 
 
 def render(
-    scene: Scene, view: View, place: object | None = None, *, supersample: int = 2, outputs: str = "all"
+    scene: Scene, view: View, place: Surroundings | None = None, *, supersample: int = 2, outputs: str = "all"
 ) -> Frame:
     """One picture; see `render_many`."""
     return render_many(scene, [view], place, supersample=supersample, outputs=outputs)[0]
 
 
 def render_many(
-    scene: Scene, views: Sequence[View], place: object | None = None, *, supersample: int = 2, outputs: str = "all"
+    scene: Scene,
+    views: Sequence[View],
+    place: Surroundings | None = None,
+    *,
+    supersample: int = 2,
+    outputs: str = "all",
+    light: Light | None = None,
 ) -> list[Frame]:
-    """Frames of views that share one size, drawn together. Without a place: even light before black."""
+    """Frames of views that share one size, drawn together, in a place; without one: even light before black.
+
+    supersample: samples along each side of a pixel at outlines. outputs: 'all', or 'geometry' for frames without
+    colour (black) whose coverage is the mask. light: that of the place, if it is known already.
+    """
     camera = views[0].camera
-    count, height, width = len(views), camera.height, camera.width
-    device = scene.device
-    projected, faces, seen = see(scene, views)
-    where = (seen.triangle.reshape(-1) >= 0).nonzero()[:, 0]
-    eyes = torch.from_numpy(np.stack([view.eye for view in views])).float().to(device)
-    centre = samples_at(scene, projected, faces, seen, where)
+    shape = (len(views), camera.height, camera.width)
+    eyes = torch.from_numpy(np.stack([view.eye for view in views])).float().to(scene.device)
+    drawn = see(scene, views)
+    where = (drawn.seen.triangle.reshape(-1) >= 0).nonzero()[:, 0]
+    centre = samples_at(scene, drawn, where)
     surface = surface_of(scene, centre, eyes)
 
     def picture(values: torch.Tensor) -> torch.Tensor:
-        out = torch.zeros((count * height * width, *values.shape[1:]), dtype=values.dtype, device=device)
+        out = torch.zeros((math.prod(shape), *values.shape[1:]), dtype=values.dtype, device=scene.device)
         out[where] = values
-        return out.view(count, height, width, *values.shape[1:])
+        return out.view(*shape, *values.shape[1:])
 
-    rotation = torch.from_numpy(np.stack([view.camera_from_world[:3, :3] for view in views])).float().to(device)
-    normal = (rotation[centre.picture] @ surface.normal[:, :, None])[:, :, 0]
+    rotation = torch.from_numpy(np.stack([view.camera_from_world[:3, :3] for view in views])).float().to(scene.device)
     cosine = (surface.normal * surface.to_eye).sum(1).clamp(0, 1)
-    light = surface.albedo * (0.35 + 0.65 * cosine[:, None])
     mask = picture(torch.ones_like(surface.flipped))
     fields = {
-        "color": picture(light),
+        "color": torch.zeros((*shape, 3), device=scene.device),
         "depth": picture(centre.depth),
-        "normal": picture(normal),
+        "normal": picture((rotation[centre.picture] @ surface.normal[:, :, None])[:, :, 0]),
         "coverage": mask.float(),
         "mask": mask,
         "part": picture(scene.part[centre.face] + 1),
@@ -135,7 +124,59 @@ def render_many(
         "cosine": picture(cosine),
         "infrared": picture(infrared_of(scene, surface)),
     }
-    return [Frame(**{name: values[k] for name, values in fields.items()}) for k in range(count)]
+    if outputs == "all":
+        light = light or light_scene(scene, place)
+        inner = picture(reflected(scene, light, centre, surface))
+        fields["color"], fields["coverage"] = _smooth_outlines(scene, views, eyes, light, drawn, inner, supersample)
+    return [Frame(**{name: values[k] for name, values in fields.items()}) for k in range(len(views))]
+
+
+def _smooth_outlines(
+    scene: Scene,
+    views: Sequence[View],
+    eyes: torch.Tensor,
+    light: Light,
+    drawn: Drawn,
+    inner: torch.Tensor,
+    supersample: int,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Light (B, H, W, 3) of the person times its coverage, and that coverage (B, H, W).
+
+    inner (B, H, W, 3): light at the pixels' centres, which stands where all of a pixel's samples lie on one surface.
+    """
+    count, height, width = drawn.seen.triangle.shape
+    fine = see(scene, views, supersample)
+    blocks = (count, height, supersample, width, supersample)
+    hit = (fine.seen.triangle >= 0).view(blocks).transpose(2, 3).flatten(3)
+    coverage = hit.float().mean(3)
+    edge = _uneven(scene, views, drawn, fine, blocks)
+    wanted = edge[:, :, None, :, None].expand(blocks).reshape(-1) & (fine.seen.triangle.reshape(-1) >= 0)
+    where = wanted.nonzero()[:, 0]
+    samples = samples_at(scene, fine, where)
+    shaded = reflected(scene, light, samples, surface_of(scene, samples, eyes))
+    # Sums of few numbers a pixel, in a fixed order: the same on every run.
+    colors = torch.zeros((*fine.seen.triangle.shape, 3), device=scene.device)
+    colors.view(-1, 3)[where] = shaded
+    mean = colors.view(*blocks, 3).mean((2, 4))
+    return torch.where(edge[..., None], mean, inner * coverage[..., None]), coverage
+
+
+def _uneven(scene: Scene, views: Sequence[View], drawn: Drawn, fine: Drawn, blocks: tuple[int, ...]) -> torch.Tensor:
+    """Pixels (B, H, W) bool whose samples do not all lie on one smooth stretch of one layer."""
+
+    def label(seen: Seen) -> torch.Tensor:
+        owner = (
+            scene.owner[seen.triangle.clamp(min=0) % max(1, len(scene.faces))] if len(scene.faces) else seen.triangle
+        )
+        return torch.where(seen.triangle >= 0, owner, -1)
+
+    inside = label(fine.seen).view(blocks).transpose(2, 3).flatten(3)
+    depths = fine.seen.nearness.view(blocks).transpose(2, 3).flatten(3)
+    other = (inside != label(drawn.seen)[..., None]).any(3)
+    # Steeper than this many pixel widths over one pixel is an outline before something farther.
+    step = torch.tensor([4 / view.camera.fx for view in views], device=scene.device)[:, None, None]
+    nearest, farthest = depths.amax(3), depths.amin(3)
+    return other | ((nearest - farthest) > step * farthest)
 
 
 def infrared_of(scene: Scene, surface: Surface) -> torch.Tensor:

@@ -2,11 +2,57 @@
 
 from __future__ import annotations
 
+import functools
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
 from likeness.synthesis.figure import KINDS, Posed, concatenated, vertex_normals
 from likeness.synthesis.textures import Textures
+from likeness.synthesis.visibility import Heights, measure_heights, spread_points
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Points of the person that pixels see. picture (N,) i64; pixel (N,) i64 in its picture's samples; face (N,) i64;
+    bary (N, 3); depth (N,) m along the axis; texels (N,) per sample by area."""
+
+    picture: torch.Tensor
+    pixel: torch.Tensor
+    face: torch.Tensor
+    bary: torch.Tensor
+    depth: torch.Tensor
+    texels: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Surface:
+    """The person at samples. layer (N,) i64; position, normal, to_eye (N, 3) world, normal unit and facing the eye;
+    flipped (N,) bool: the back is seen; albedo (N, 3) linear; uv (N, 2)."""
+
+    layer: torch.Tensor
+    position: torch.Tensor
+    normal: torch.Tensor
+    to_eye: torch.Tensor
+    flipped: torch.Tensor
+    albedo: torch.Tensor
+    uv: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Transport:
+    """How light from around reaches vertices.
+
+    directions (D, 3) f32 unit. front, back (V, D): irradiance over pi on the side of the normal and on the other, for
+    a unit of radiance about each direction; open_front, open_back (V,) their sums, 1 where nothing is hidden.
+    """
+
+    directions: torch.Tensor
+    front: torch.Tensor
+    back: torch.Tensor
+    open_front: torch.Tensor
+    open_back: torch.Tensor
 
 
 class Scene:
@@ -53,3 +99,38 @@ class Scene:
     def uv(self, face: torch.Tensor, bary: torch.Tensor) -> torch.Tensor:
         """Texture coordinates (N, 2) at bary (N, 3) of faces (N,)."""
         return (self.corner_uvs[face] * bary[:, :, None]).sum(1)
+
+    @functools.cached_property
+    def heights(self) -> Heights:
+        """Where the person hides what."""
+        face, bary = spread_points(self.vertices, self.faces)
+        solid = self.solid(face, bary)
+        points = (self.vertices[self.faces[face]] * bary[:, :, None]).sum(1)
+        return measure_heights(points[solid])
+
+    @functools.cached_property
+    def transport(self) -> Transport:
+        """Light's ways from around to the vertices."""
+        return transport_to(self.heights, self.vertices, self.normals)
+
+    @functools.cached_property
+    def mean_albedo(self) -> torch.Tensor:
+        """The person's mean linear colour (3,)."""
+        face, bary = spread_points(self.vertices, self.faces, 0.03)
+        if not len(face):
+            return self.vertices.new_zeros(3)
+        layer = self.owner[face]
+        blurred = torch.full((len(face),), 256.0, device=self.device)
+        return self.textures.albedo(layer, self.uv(face, bary), blurred).mean(0)
+
+
+def transport_to(heights: Heights, points: torch.Tensor, normals: torch.Tensor) -> Transport:
+    """Light's ways from around past a person to points (P, 3) with normals (P, 3)."""
+    directions = heights.directions
+    seen = heights.seen_from(points, normals)
+    cosine = normals @ directions.T
+    front, back = cosine.clamp(min=0), (-cosine).clamp(min=0)
+    # What a surface sees that nothing hides sums to 1 exactly, however the few directions lie to its normal.
+    front = front / front.sum(1, keepdim=True).clamp(min=1e-6) * seen
+    back = back / back.sum(1, keepdim=True).clamp(min=1e-6) * seen
+    return Transport(directions, front, back, front.sum(1), back.sum(1))

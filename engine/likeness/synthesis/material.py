@@ -1,0 +1,66 @@
+"""How a person's surface sends light to the eye: diffuse with a bleeding edge on skin, and a gloss."""
+
+from __future__ import annotations
+
+import torch
+
+from likeness.synthesis.environment import lobe_of_roughness, seen_in
+from likeness.synthesis.light import Light
+from likeness.synthesis.scene import Samples, Scene, Surface
+
+# Red light travels farther under skin than blue.
+BLEED_COLOR = (1.0, 0.45, 0.25)
+# Surfaces look for their shadow this many map cells off themselves: coarse triangles would shade one another.
+_LIFT_CELLS = 2.5
+
+
+def reflected(scene: Scene, light: Light, samples: Samples, surface: Surface) -> torch.Tensor:
+    """Linear light (N, 3) f32 from samples towards the eye."""
+    corner = scene.faces[samples.face]
+    on_vertices = torch.cat([light.front, light.open_front[:, None], light.back, light.open_back[:, None]], 1)
+    received = (on_vertices[corner] * samples.bary[:, :, None]).sum(1)
+    received = torch.where(surface.flipped[:, None], received[:, 4:], received[:, :4])
+    around, openness = received[:, :3], received[:, 3:].clamp(0, 1)
+    gloss, roughness = scene.gloss[surface.layer], scene.roughness[surface.layer]
+    facing = (surface.normal * surface.to_eye).sum(1).clamp(0, 1)
+    mirror = 2 * facing[:, None] * surface.normal - surface.to_eye
+    # Rough surfaces lose most of the rim's sheen in their own roughness.
+    rim = gloss + (1 - gloss) * (1 - facing) ** 5 * (1 - roughness) ** 2
+    sheen = seen_in(light.mirrors, lobe_of_roughness(roughness), mirror) * rim[:, None] * openness
+    color = surface.albedo * around * (1 - rim)[:, None] + sheen
+    if light.sun is None or light.sun_direction is None or light.shadow is None:
+        return color
+    return color + _sunlight(scene, light, surface, gloss, roughness)
+
+
+def _sunlight(
+    scene: Scene, light: Light, surface: Surface, gloss: torch.Tensor, roughness: torch.Tensor
+) -> torch.Tensor:
+    """What the sun adds (N, 3)."""
+    assert light.sun is not None and light.sun_direction is not None and light.shadow is not None
+    toward = light.sun_direction
+    cosine = surface.normal @ toward
+    bleed = scene.bleed[surface.layer]
+    # Past the terminator light has come through the body: a shadow only counts if it is cast from farther off.
+    slack = 0.002 + bleed * 0.03 * (0.3 - cosine).clamp(0, 1)
+    lifted = surface.position + surface.normal * (_LIFT_CELLS * light.shadow.cell_m)
+    lit = light.shadow.lit(lifted, slack)
+    reach = bleed[:, None] * torch.tensor(BLEED_COLOR, device=bleed.device)
+    wrapped = ((cosine[:, None] + reach) / (1 + reach)).clamp(min=0) / (1 + reach)
+    half = torch.nn.functional.normalize(surface.to_eye + toward, dim=1)
+    shine = glossy_lobe(
+        (surface.normal * half).sum(1).clamp(0, 1), (surface.to_eye * half).sum(1).clamp(0, 1), gloss, roughness
+    )
+    shine = shine * cosine.clamp(min=0) * torch.pi
+    return (surface.albedo * wrapped * (1 - gloss)[:, None] + shine[:, None]) * light.sun * lit[:, None]
+
+
+def glossy_lobe(
+    normal_half: torch.Tensor, eye_half: torch.Tensor, gloss: torch.Tensor, roughness: torch.Tensor
+) -> torch.Tensor:
+    """Reflectance (N,) 1/sr of GGX facets from the cosines (N,) between the half vector and normal or eye."""
+    alpha = (roughness**2).clamp(min=0.01)
+    spread = alpha**2 / torch.pi / (normal_half**2 * (alpha**2 - 1) + 1).clamp(min=1e-6) ** 2
+    fresnel = gloss + (1 - gloss) * (1 - eye_half) ** 5
+    # Visibility of rough facets, approximated over all angles by the eye's own to the half vector.
+    return spread * fresnel / (4 * (eye_half**2).clamp(min=0.01) * (roughness + 0.5) ** 2).clamp(min=1e-3)

@@ -1,0 +1,127 @@
+"""How much of the surroundings each point of a person sees: heights of its surface along many directions."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+AXES = 48
+CELL_M = 0.008
+# Points of the surface lie this far apart on average; one pixel of growth closes what lies between.
+SPACING_M = 0.008
+# A point looks from this far off its surface: else the surface about it, grown by a cell, would hide the sky.
+LIFT_M = 0.013
+SOFT_M = 0.008
+
+
+def axes(count: int = AXES) -> np.ndarray:
+    """Unit directions (count, 3) f32, spread evenly over the upper half of the sphere."""
+    index = np.arange(count) + 0.5
+    height = index / count
+    turn = index * np.pi * (3 - np.sqrt(5))
+    ring = np.sqrt(1 - height**2)
+    return np.stack([ring * np.cos(turn), height, ring * np.sin(turn)], 1).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Heights:
+    """A person's outermost heights along axes, both ways.
+
+    frames (A, 3, 3) f32: right, up and the axis itself as rows; low (A, 2) m: where each map begins; top, bottom
+    (A, S, S) f32 m along the axis, -inf and inf where nothing is.
+    """
+
+    frames: torch.Tensor
+    low: torch.Tensor
+    top: torch.Tensor
+    bottom: torch.Tensor
+
+    @property
+    def directions(self) -> torch.Tensor:
+        """(2 A, 3): the axes, then their opposites."""
+        return torch.cat([self.frames[:, 2], -self.frames[:, 2]])
+
+    def seen_from(self, points: torch.Tensor, normals: torch.Tensor) -> torch.Tensor:
+        """How freely points (P, 3) see each direction (P, 2 A) f32 in 0..1.
+
+        Directions behind the normal (P, 3) are looked at from the other side of the surface.
+        """
+        # In pieces that stay in a CPU's cache.
+        piece = 2048 if points.device.type == "cpu" else max(1, len(points))
+        parts = [self._seen(p, n) for p, n in zip(points.split(piece), normals.split(piece), strict=True)]
+        return torch.cat(parts) if parts else points.new_zeros((0, 2 * len(self.frames)))
+
+    def _seen(self, points: torch.Tensor, normals: torch.Tensor) -> torch.Tensor:
+        right, up, along = (points @ self.frames[:, k].T for k in range(3))
+        lift_right, lift_up, facing = (normals @ self.frames[:, k].T for k in range(3))
+        side = torch.where(facing >= 0, LIFT_M, -LIFT_M)
+        lift_right, lift_up, raised = lift_right * side, lift_up * side, facing * side
+        right, up = right - self.low[:, 0], up - self.low[:, 1]
+        # The same surface is looked at from its one side along the axis, from its other side against it.
+        above = self._lookup(self.top, right + lift_right, up + lift_up) - along
+        below = along - self._lookup(self.bottom, right - lift_right, up - lift_up)
+        return 1 - ((torch.cat([above - raised, below - raised], 1)) / SOFT_M).clamp(0, 1)
+
+    def _lookup(self, heights: torch.Tensor, right: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
+        """Heights (P, A) over places (P, A); the border of each map is empty and stands for all that lies beyond."""
+        size = heights.shape[1]
+        column = (right * (1 / CELL_M)).clamp(0, size - 1).int()
+        row = (up * (1 / CELL_M)).clamp(0, size - 1).int()
+        start = torch.arange(len(heights), device=heights.device, dtype=torch.int32) * (size * size)
+        return heights.reshape(-1)[start + row * size + column]
+
+
+def measure_heights(points: torch.Tensor, count: int = AXES) -> Heights:
+    """Heights of a surface given by points (P, 3) that are about SPACING_M apart."""
+    device = points.device
+    axis = axes(count)
+    right = np.cross(axis, np.where(np.abs(axis[:, 1:2]) < 0.9, [[0.0, 1.0, 0.0]], [[1.0, 0.0, 0.0]]))
+    right /= np.linalg.norm(right, axis=1, keepdims=True)
+    frames = torch.from_numpy(np.stack([right, np.cross(axis, right), axis], 1).astype(np.float32)).to(device)
+    if not len(points):
+        flat = torch.zeros((count, 1, 1), device=device)
+        return Heights(frames, torch.zeros((count, 2), device=device), flat - math.inf, flat + math.inf)
+    middle = (points.amin(0) + points.amax(0)) / 2
+    reach = float((points - middle).norm(dim=1).max()) + 3 * CELL_M
+    size = math.ceil(2 * reach / CELL_M) + 1
+    low = torch.stack([frames[:, 0] @ middle, frames[:, 1] @ middle], 1) - reach
+    place = torch.einsum("aij,pj->iap", frames, points)
+    column = ((place[0] - low[:, :1]) / CELL_M).long()
+    row = ((place[1] - low[:, 1:]) / CELL_M).long()
+    start = torch.arange(count, device=device)[:, None] * (size * size)
+    index = (start + row * size + column).reshape(-1)
+    top = torch.full((count * size * size,), -math.inf, device=device)
+    bottom = torch.full_like(top, math.inf)
+    top.scatter_reduce_(0, index, place[2].reshape(-1), "amax")
+    bottom.scatter_reduce_(0, index, place[2].reshape(-1), "amin")
+
+    shape = (count, size, size)
+    return Heights(frames, low, _grown(top.view(shape)), -_grown(-bottom.view(shape)))
+
+
+def _grown(heights: torch.Tensor) -> torch.Tensor:
+    """Each cell's highest neighbour in maps (A, S, S); the outermost cells stay."""
+    rows = torch.maximum(torch.maximum(heights[:, :-2], heights[:, 1:-1]), heights[:, 2:])
+    inner = torch.maximum(torch.maximum(rows[:, :, :-2], rows[:, :, 1:-1]), rows[:, :, 2:])
+    return functional.pad(inner, (1, 1, 1, 1), value=-math.inf)
+
+
+def spread_points(
+    vertices: torch.Tensor, faces: torch.Tensor, spacing_m: float = SPACING_M
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Points spread evenly over faces (F, 3), one for each spacing_m squared: their faces (P,) and bary (P, 3)."""
+    corner = vertices[faces]
+    cross = torch.linalg.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
+    # Systematic sampling: every time the area summed so far passes a whole number, the face gets one more point.
+    passed = (torch.cumsum(cross.norm(dim=1).double() / 2, 0) / spacing_m**2).long()
+    count = torch.diff(passed, prepend=passed.new_zeros(1))
+    face = torch.repeat_interleave(count)
+    turn = torch.arange(len(face), device=face.device, dtype=torch.float64)
+    first, second = (turn * 0.7548776662466927 % 1).float(), (turn * 0.5698402909980532 % 1).float()
+    over = first + second > 1
+    first, second = torch.where(over, 1 - first, first), torch.where(over, 1 - second, second)
+    return face, torch.stack([1 - first - second, first, second], 1)
