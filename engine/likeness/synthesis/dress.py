@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import dataclass
 
-from likeness.synthesis.figure import Bytes, Dressed, Finish, Floats, Layer
+import numpy as np
+
+from likeness.synthesis.fabric import Fabric, paint_fabric
+from likeness.synthesis.figure import Bytes, Dressed, Finish, Layer
+from likeness.synthesis.garments import MADE, hang, made_piece, opened
+from likeness.synthesis.layering import covered, push_outside, samples
+from likeness.synthesis.outfits import Wear
 from likeness.synthesis.pack import Pack
 from likeness.synthesis.pieces import Pattern, Piece, pattern
-from likeness.synthesis.recipes import Recipe, Wear, plain_words
-from likeness.synthesis.skeleton import RestBody, binding_of, parts_of_weights, rest_body
+from likeness.synthesis.recipes import Recipe
+from likeness.synthesis.skeleton import binding_of, parts_of_weights
 from likeness.synthesis.subdivision import split_quads
+from likeness.synthesis.wearer import Wearer
 
+GAP_M = 0.003
+TEXTURE_PX = 512
 FINISHES = {
     "skin": Finish(0.03, 0.45, 0.25),
     "eye": Finish(0.04, 0.08, 0.1),
@@ -23,20 +31,19 @@ FINISHES = {
     "bag": Finish(0.03, 0.6, 0.02),
     "beard": Finish(0.03, 0.5, 0.3),
 }
-_KIND_OF_SLOT = {"shoes": "shoe", "hat": "hat", "glasses": "glasses"}
+_KIND_OF_SLOT = {"shoes": "shoe", "boots": "shoe", "hat": "hat", "glasses": "glasses"}
 
 
 def dress(recipe: Recipe, pack: Pack) -> Dressed:
     """The person of a recipe, at rest. The same recipe and pack give the same arrays."""
-    a_pose = pack.shape(recipe.macro, recipe.local)
-    rest = rest_body(pack, a_pose)
-    worn = [_worn(pack, wear, a_pose, rest) for wear in recipe.wears]
-    layers = [_skin_layer(pack, recipe, rest)]
-    layers.append(_item_layer(pack, pattern(pack, "HighPolyEyes", recipe.eyes), "HighPolyEyes", "eye", 1, a_pose, rest))
+    wearer = Wearer.of(pack, recipe.macro, recipe.local)
+    clothes = _clothes(recipe, wearer)
+    layers = [_skin_layer(recipe, wearer, clothes)]
+    layers.append(_item_layer(wearer, pattern(pack, "HighPolyEyes", recipe.eyes), "HighPolyEyes", "eye", 1))
     if recipe.hair:
-        cards = pattern(pack, recipe.hair, None, "all", False)
-        layers.append(_item_layer(pack, cards, recipe.hair, "hair", 54, a_pose, rest))
-    layers = sorted([*layers, *worn], key=lambda layer: layer.order)
+        layers.append(_item_layer(wearer, pattern(pack, recipe.hair, None, "all", False), recipe.hair, "hair", 54))
+    layers = sorted([*layers, *(_cloth_layer(wearer, worn) for worn in clothes)], key=lambda layer: layer.order)
+    rest = wearer.rest
     return Dressed(
         recipe.to_dict(),
         caption(recipe, layers),
@@ -48,6 +55,63 @@ def dress(recipe: Recipe, pack: Pack) -> Dressed:
     )
 
 
+@dataclass(frozen=True)
+class _Worn:
+    """A garment on its wearer, with the picture that it came with."""
+
+    wear: Wear
+    piece: Piece
+    color: Bytes | None
+    alpha: Bytes | None
+
+
+def _clothes(recipe: Recipe, wearer: Wearer) -> list[_Worn]:
+    """All garments, inside first, each outside the skin and outside those before it."""
+    done: list[_Worn] = []
+    inner = [(wearer.skin, wearer.skin_normals)]
+    for number, wear in enumerate(recipe.wears):
+        piece = made_piece(wearer, wear.item, wear.texture, wear.part, wear.cut, recipe.seed + number)
+        color, alpha = None, None
+        if wear.item != MADE:
+            own = pattern(wearer.pack, wear.item, wear.texture, wear.part)
+            color, alpha = own.color, own.alpha
+        if wear.slot not in ("glasses", "hat"):
+            points, normals = (np.concatenate(arrays) for arrays in zip(*inner, strict=True))
+            gap = 0.0015 if wear.slot in ("shoes", "boots") else GAP_M
+            piece = piece.moved(push_outside(piece.vertices, points, normals, gap))
+        if wear.cut.opening is not None:
+            piece = opened(piece, wearer, wear.cut.opening)
+        if wear.slot not in ("glasses", "hat", "shoes", "boots"):
+            piece = hang(piece, wearer)
+        if wear.slot not in ("glasses", "hat"):
+            inner.append(samples(piece, alpha))
+        done.append(_Worn(wear, piece, color, alpha))
+    return done
+
+
+def _cloth_layer(wearer: Wearer, worn: _Worn) -> Layer:
+    wear = worn.wear
+    kind = _KIND_OF_SLOT.get(wear.slot, "cloth")
+    color, finish, words = worn.color, FINISHES[kind], wear.noun
+    if wear.fabric is not None:
+        fabric = Fabric.from_dict(wear.fabric)
+        piece = worn.piece
+        color = paint_fabric(
+            fabric,
+            piece.vertices,
+            piece.faces,
+            piece.corner_uvs,
+            worn.color,
+            TEXTURE_PX,
+            joints=wearer.rest.joints,
+        )
+        finish, words = fabric.finish, f"{fabric.words} {wear.noun}"
+    if color is None:
+        raise ValueError("cloth of our own needs a fabric")
+    name = wear.noun if wear.item == MADE else wear.item
+    return layer_of(worn.piece, name, kind, wear.order, color, worn.alpha, words, finish)
+
+
 def caption(recipe: Recipe, layers: list[Layer]) -> str:
     """One sentence without a full stop."""
     who = ("girl" if recipe.woman else "boy") if recipe.years < 15 else ("woman" if recipe.woman else "man")
@@ -55,23 +119,16 @@ def caption(recipe: Recipe, layers: list[Layer]) -> str:
     return f"A {who} wearing {', '.join(words)}" if words else f"A {who}"
 
 
-def _worn(pack: Pack, wear: Wear, a_pose: Floats, rest: RestBody) -> Layer:
-    made = pattern(pack, wear.item, wear.texture, wear.part)
-    kind = _KIND_OF_SLOT.get(wear.slot, "cloth")
-    return _item_layer(pack, made, wear.item, kind, wear.order, a_pose, rest, plain_words(wear.item))
-
-
-def _item_layer(
-    pack: Pack, made: Pattern, name: str, kind: str, order: int, a_pose: Floats, rest: RestBody, words: str = ""
-) -> Layer:
-    return layer_of(pack, made.fitted(a_pose, rest), name, kind, order, made.color, made.alpha, words)
+def _item_layer(wearer: Wearer, made: Pattern, name: str, kind: str, order: int) -> Layer:
+    piece = made.fitted(wearer.a_pose, wearer.rest)
+    return layer_of(piece, name, kind, order, made.color, made.alpha, "", FINISHES[kind])
 
 
 def layer_of(
-    pack: Pack, piece: Piece, name: str, kind: str, order: int, color: Bytes, alpha: Bytes | None, words: str
+    piece: Piece, name: str, kind: str, order: int, color: Bytes, alpha: Bytes | None, words: str, finish: Finish
 ) -> Layer:
     """A piece as a layer of the figure."""
-    part = parts_of_weights(pack, piece.skin_joints, piece.skin_weights)
+    part = parts_of_weights(piece.skin_joints, piece.skin_weights)
     return Layer(
         name,
         kind,
@@ -86,22 +143,29 @@ def layer_of(
         color,
         alpha,
         sheet=kind in ("cloth", "hair", "hat"),
-        finish=FINISHES[kind],
+        finish=finish,
         words=words,
     )
 
 
-def _skin_layer(pack: Pack, recipe: Recipe, rest: RestBody) -> Layer:
-    base = pack.base
-    hidden = np.zeros(len(rest.vertices), bool)
-    for wear in recipe.wears:
-        item = pack.item(wear.item, wear.texture)
-        hidden[item.arrays["delete_verts"]] = True
+def _skin_layer(recipe: Recipe, wearer: Wearer, clothes: list[_Worn]) -> Layer:
+    """The skin without the faces that cloth hides."""
+    pack, rest, base = wearer.pack, wearer.rest, wearer.pack.base
+    hidden = np.zeros(wearer.skin_count, bool)
+    for worn in clothes:
+        slot = worn.wear.slot
+        if slot in ("glasses", "hat"):
+            continue
+        if slot in ("shoes", "boots"):
+            listed = pack.item(worn.wear.item, worn.wear.texture).arrays["delete_verts"]
+            hidden[listed[listed < wearer.skin_count]] = True
+        else:
+            hidden |= covered(wearer.skin, wearer.skin_normals, worn.piece, worn.alpha)
     quads = base["faces"]
-    shown: NDArray[np.bool_] = (quads < int(base["body_vert_count"])).all(1) & ~hidden[quads].all(1)
+    shown = np.flatnonzero((quads < wearer.skin_count).all(axis=1))
+    shown = shown[~hidden[quads[shown]].all(axis=1)]
     faces, uvs = split_quads(quads[shown], base["uvs"][base["face_uv"][shown]])
     used, compact = np.unique(faces, return_inverse=True)
-    joints, weights = rest.skin_joints[used], rest.skin_weights[used]
     faces = compact.reshape(-1, 3).astype(np.int32)
     return Layer(
         "body",
@@ -110,8 +174,8 @@ def _skin_layer(pack: Pack, recipe: Recipe, rest: RestBody) -> Layer:
         rest.vertices[used],
         faces,
         uvs,
-        joints,
-        weights,
+        rest.skin_joints[used],
+        rest.skin_weights[used],
         binding_of(pack).part[used][faces[:, 0]],
         np.zeros(len(used), np.float32),
         pack.skin(recipe.skin),

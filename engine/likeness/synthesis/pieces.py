@@ -112,11 +112,34 @@ def pattern(pack: Pack, item_id: str, texture: str | None = None, parts: str = "
     """An item prepared for fitting. parts: 'all', or 'upper' / 'lower' of a full suit."""
     item = pack.item(item_id, texture)
     arrays = item.arrays
-    quads, face_uv = arrays["faces"], arrays["face_uv"]
     if parts != "all":
-        chosen = _half(pack, arrays, parts)[quads[:, 0]]
-        quads, face_uv = quads[chosen], face_uv[chosen]
-    uvs, count = arrays["uvs"][face_uv].astype(np.float32), len(arrays["ref"])
+        chosen = _half(pack, arrays, parts)[arrays["faces"][:, 0]]
+        arrays = {**arrays, "faces": arrays["faces"][chosen], "face_uv": arrays["face_uv"][chosen]}
+    return _pattern(pack, arrays, item.color, item.alpha, refined)
+
+
+@lru_cache(maxsize=2)
+def tights(pack: Pack) -> Pattern:
+    """hm08's own tights, a smooth closed suit from the wrists and the neck to the toes, as an item."""
+    base = pack.base
+    names = [str(name) for name in base["group_names"]]
+    mine = base["face_group"] == names.index("helper-tights")
+    used, compact = np.unique(base["faces"][mine], return_inverse=True)
+    arrays = {
+        "faces": compact.reshape(-1, 4),
+        "face_uv": base["face_uv"][mine],
+        "uvs": base["uvs"],
+        "ref": np.repeat(used[:, None], 3, 1),
+        "weight": np.tile(np.array([1.0, 0, 0], np.float32), (len(used), 1)),
+        "offset": np.zeros((len(used), 3), np.float32),
+        "scale_ref": np.zeros((3, 2), np.int64),
+        "scale_div": np.ones(3, np.float32),
+    }
+    return _pattern(pack, arrays, np.full((2, 2, 3), 128, np.uint8), None, True)
+
+
+def _pattern(pack: Pack, arrays: Arrays, color: Bytes, alpha: Bytes | None, refined: bool) -> Pattern:
+    quads, uvs, count = arrays["faces"], arrays["uvs"][arrays["face_uv"]].astype(np.float32), len(arrays["ref"])
     if refined and count < FINE:
         fine = catmull_clark(quads, uvs, count)
         (faces, corner_uvs), refine = fine.triangles(), fine.matrix
@@ -141,8 +164,8 @@ def pattern(pack: Pack, item_id: str, texture: str | None = None, parts: str = "
         corner_uvs,
         joints,
         weights,
-        item.color,
-        item.alpha,
+        color,
+        alpha,
     )
 
 
@@ -157,6 +180,7 @@ def _half(pack: Pack, arrays: Arrays, parts: str) -> NDArray[np.bool_]:
     return upper[label] if parts == "upper" else ~upper[label]
 
 
+@lru_cache(maxsize=160)
 def separable(pack: Pack, item_id: str) -> bool:
     """Whether a full suit consists of an upper and a lower garment that are not sewn together."""
     arrays = pack.item(item_id).arrays

@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
 from likeness.synthesis.bodies import Body, draw_body
+from likeness.synthesis.garments import MADE
+from likeness.synthesis.outfits import Tailor, Wear
 from likeness.synthesis.pack import Pack
 
-BAREFOOT, HATS, GLASSES, BEARDS, BALD = 0.05, 0.10, 0.15, 0.30, 0.08
+BEARDS, BALD = 0.30, 0.08
 _IRISES = ("brown_eye", "brownlight_eye", "blue_eye", "bluegreen_eye", "green_eye", "grey_eye", "lightblue_eye")
-
-
-@dataclass(frozen=True)
-class Wear:
-    """One garment.
-
-    item: id in the pack. slot: 'top', 'bottom', 'dress', 'coat', 'full', 'shoes', 'hat' or 'glasses'. part: 'all', or
-    'upper' / 'lower' of a full suit. texture: which of the item's pictures. order: larger is worn outside.
-    """
-
-    item: str
-    slot: str
-    order: int
-    part: str = "all"
-    texture: str | None = None
 
 
 @dataclass(frozen=True)
@@ -47,23 +33,28 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON types."""
-        return {**asdict(self), "wears": [asdict(wear) for wear in self.wears]}
+        return {**asdict(self), "wears": [wear.to_dict() for wear in self.wears]}
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> Recipe:
         """Undo `to_dict`. Raises TypeError for unknown or missing keys."""
-        return cls(**{**stored, "wears": tuple(Wear(**wear) for wear in stored["wears"])})
+        return cls(**{**stored, "wears": tuple(Wear.from_dict(wear) for wear in stored["wears"])})
 
     @property
     def items(self) -> tuple[str, ...]:
         """Ids of every asset of the pack that goes in."""
-        return (self.skin, "HighPolyEyes", *([self.hair] if self.hair else []), *(wear.item for wear in self.wears))
+        return (
+            self.skin,
+            "HighPolyEyes",
+            *([self.hair] if self.hair else []),
+            *(wear.item for wear in self.wears if wear.item != MADE),
+        )
 
 
 def draw_recipe(pack: Pack, rng: np.random.Generator, which: str = "train") -> Recipe:
     """A random person of a split: 'train', 'val' or 'test'."""
     body = draw_body(pack, rng)
-    wears = _draw_outfit(pack, rng, which, body)
+    wears = Tailor(pack, rng, which, body).outfit()
     hat = any(wear.slot == "hat" for wear in wears)
     return Recipe(
         seed=int(rng.integers(2**31)),
@@ -109,39 +100,3 @@ def _draw_hair(pack: Pack, rng: np.random.Generator, which: str, body: Body, hat
         return None
     own = [n for n in names if _fits(pack, n, body.woman)] or names
     return str(rng.choice(own if rng.random() < 0.93 else names))
-
-
-def _choose(rng: np.random.Generator, pack: Pack, names: list[str], woman: bool) -> str | None:
-    own = [n for n in names if _fits(pack, n, woman)]
-    return str(rng.choice(own)) if own else None
-
-
-def _draw_outfit(pack: Pack, rng: np.random.Generator, which: str, body: Body) -> tuple[Wear, ...]:
-    wears: list[Wear] = []
-    full = _choose(rng, pack, _named(pack, which, "garment", "full"), body.woman)
-    dress = _choose(rng, pack, _named(pack, which, "garment", "dress"), body.woman)
-    if body.woman and dress and rng.random() < 0.4:
-        wears.append(Wear(dress, "dress", 30))
-    elif full:
-        wears.append(Wear(full, "full", 30))
-    coat = _choose(rng, pack, _named(pack, which, "garment", "coat"), body.woman)
-    if coat and wears and rng.random() < 0.15:
-        wears.append(Wear(coat, "coat", 50))
-    shoes = _choose(rng, pack, _named(pack, which, "garment", "shoes"), body.woman)
-    if shoes and rng.random() > BAREFOOT:
-        wears.append(Wear(shoes, "shoes", 10))
-    for slot, often, order in (("hat", HATS, 60), ("glasses", GLASSES, 55)):
-        item = _choose(rng, pack, _named(pack, which, "garment", slot), body.woman)
-        if item and rng.random() < often:
-            wears.append(Wear(item, slot, order, texture=_a_texture(pack, rng, item)))
-    return tuple(sorted(wears, key=lambda wear: wear.order))
-
-
-def _a_texture(pack: Pack, rng: np.random.Generator, item: str) -> str | None:
-    textures = getattr(pack.assets[item], "textures", ())
-    return str(rng.choice(textures)) if len(textures) > 1 else None
-
-
-def plain_words(item: str) -> str:
-    """An item's id as words, for a caption."""
-    return re.sub(r"[\d_\-]+", " ", item).strip().lower()

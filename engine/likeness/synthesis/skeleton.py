@@ -51,7 +51,9 @@ class Binding:
     """How hm08 hangs on the default body; computed once.
 
     model: the default body with 52 joints. source (V,): hm08 vertex of each of its vertices, -1 for those added.
-    skin_joints, skin_weights: (19158, 4). part (19158,): body part of each hm08 vertex.
+    skin_joints, skin_weights: (19158, 4). part (19158,): body part of each hm08 vertex. solver (K + 3, 3N): betas and
+    shift of the N vertices that have a source. rings (52, V): average over the skin around each joint. added:
+    neighbours and shares that carry the residual to vertices without a source.
     """
 
     model: BodyModel
@@ -60,7 +62,7 @@ class Binding:
     skin_weights: Floats
     part: NDArray[np.uint8]
     solver: Doubles
-    regressor: Doubles
+    rings: Doubles
     added: tuple[NDArray, Doubles]
 
 
@@ -104,6 +106,7 @@ def _binding(pack: Pack) -> Binding:
     part[rest] = model.parts[known][near[:, 0]]
     joints, values = strongest_four(weights)
     basis = model.shapedirs[known].reshape(3 * len(known), -1).astype(np.float64)
+    basis = np.concatenate([basis, np.tile(np.eye(3), (len(known), 1))], 1)
     added = np.flatnonzero(source < 0)
     around = _soft_neighbours(model.v_template[known].astype(np.float64), model.v_template[added].astype(np.float64))
     return Binding(
@@ -113,7 +116,7 @@ def _binding(pack: Pack) -> Binding:
         values,
         part,
         np.asarray(np.linalg.solve(basis.T @ basis, basis.T), np.float64),
-        model.joint_regressor().astype(np.float64),
+        _rings(model),
         (known[around[0]], around[1]),
     )
 
@@ -127,6 +130,12 @@ def _soft_neighbours(among: Doubles, points: Doubles) -> tuple[NDArray, Doubles]
     return near, share / share.sum(1, keepdims=True)
 
 
+def _rings(model: BodyModel) -> Doubles:
+    weights = model.weights.astype(np.float64)
+    around = np.where(np.array(PARENTS)[:, None] >= 0, (weights * weights[:, PARENTS]).T, weights.T) + 1e-9
+    return np.asarray(around / around.sum(1, keepdims=True), np.float64)
+
+
 def rest_body(pack: Pack, hm08_vertices: NDArray) -> RestBody:
     """hm08 vertices (19158, 3) in MakeHuman's A pose, metres -> the same person at rest."""
     binding = _binding(pack)
@@ -138,19 +147,19 @@ def rest_body(pack: Pack, hm08_vertices: NDArray) -> RestBody:
     known = source >= 0
     body = np.array(model.v_template, np.float64)
     body[known] = vertices[source[known]]
-    # Two rounds: the added vertices' detail needs the betas, the pelvis needs all vertices.
-    betas = binding.solver @ (body[known] - model.v_template[known]).reshape(-1)
-    for _ in range(2):
-        shaped = model.v_template + model.shapedirs @ betas.astype(np.float32)
-        near, share = binding.added
-        body[~known] = shaped[~known] + np.einsum("nk,nkc->nc", share, (body - shaped)[near])
-        joints = binding.regressor @ body
-        shift = joints[0].copy()
-        body, vertices, joints = body - shift, vertices - shift, joints - shift
-        turned = turned.copy()
-        turned[:, :, 3] += turned[:, :, :3] @ shift
-        betas = binding.solver @ (body[known] - model.v_template[known]).reshape(-1)
-    miss = np.linalg.norm(body - (model.v_template + model.shapedirs @ betas.astype(np.float32)), axis=1)
+    found = binding.solver @ (body[known] - model.v_template[known]).reshape(-1)
+    betas, shift = found[:-3], found[-3:]
+    shaped = model.v_template + model.shapedirs @ betas.astype(np.float32)
+    near, share = binding.added
+    body[known] -= shift
+    body[~known] = shaped[~known] + np.einsum("nk,nkc->nc", share, (body - shaped)[near])
+    # The joints of the nearest shape, moved along with the skin around them.
+    joints = model.joints_template + model.joint_shapedirs @ betas + binding.rings @ (body - shaped)
+    pelvis = joints[0].copy()
+    turned = turned.copy()
+    turned[:, :, 3] += turned[:, :, :3] @ (shift + pelvis)
+    miss = np.linalg.norm(body - shaped, axis=1)
+    body, vertices, joints = body - pelvis, vertices - shift - pelvis, joints - pelvis
     return RestBody(
         vertices.astype(np.float32),
         joints.astype(np.float32),
@@ -163,7 +172,7 @@ def rest_body(pack: Pack, hm08_vertices: NDArray) -> RestBody:
     )
 
 
-def parts_of_weights(pack: Pack, skin_joints: Shorts, skin_weights: Floats) -> NDArray[np.uint8]:
+def parts_of_weights(skin_joints: Shorts, skin_weights: Floats) -> NDArray[np.uint8]:
     """The default body's part (V,) that holds most of the weight of each vertex (V, 4)."""
     table = _part_of_joint()
     total = np.zeros((len(skin_joints), int(table.max()) + 1), np.float32)

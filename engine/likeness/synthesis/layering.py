@@ -1,0 +1,72 @@
+"""Cloth outside the skin and outer garments outside inner ones; skin that nobody can see is left out."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from likeness.synthesis.cutting import border_edges
+from likeness.synthesis.figure import Bytes, Floats
+from likeness.synthesis.pieces import Piece
+
+REACH_M = 0.06
+
+
+def push_outside(outer: NDArray, inner: NDArray, inner_normals: NDArray, gap: float) -> Floats:
+    """Points `outer` (N, 3) moved along the nearest normal of a surface until they lie `gap` metres outside it.
+
+    inner (M, 3) samples the surface, inner_normals (M, 3) point out of it. Points farther than 6 cm stay.
+    """
+    tree = cKDTree(inner)
+    moved = np.array(outer, np.float32)
+    for _ in range(3):
+        distance, near = tree.query(moved)
+        normal = inner_normals[near]
+        depth = ((moved - inner[near]) * normal).sum(1)
+        lacking = np.where(distance < REACH_M, np.clip(gap - depth, 0, None), 0)
+        if not (lacking > 1e-5).any():
+            break
+        moved += (normal * lacking[:, None]).astype(np.float32)
+    return moved
+
+
+def samples(piece: Piece, alpha: Bytes | None = None) -> tuple[Floats, Floats]:
+    """Points (N, 3) and normals (N, 3) all over a piece: its vertices and face centres, where it is not cut out."""
+    normals = piece.normals
+    center = piece.vertices[piece.faces].mean(1)
+    points = np.concatenate([piece.vertices, center])
+    directions = np.concatenate([normals, normals[piece.faces].mean(1)])
+    if alpha is None:
+        return points, directions
+    opaque = _opaque_faces(piece, alpha)
+    vertex = np.zeros(len(piece.vertices), bool)
+    vertex[piece.faces[opaque]] = True
+    shown = np.concatenate([vertex, opaque])
+    return points[shown], directions[shown]
+
+
+def _opaque_faces(piece: Piece, alpha: Bytes) -> NDArray[np.bool_]:
+    height, width = alpha.shape
+    uv = piece.corner_uvs.mean(1)
+    return alpha[((1 - uv[:, 1]) * height).astype(int) % height, (uv[:, 0] * width).astype(int) % width] > 127
+
+
+def covered(
+    points: Floats, normals: Floats, cloth: Piece, alpha: Bytes | None, reach: float = 0.04
+) -> NDArray[np.bool_]:
+    """Which skin points (N, 3) lie under cloth: some of it within `reach` straight above, and no hem close by."""
+    over, _ = samples(cloth, alpha)
+    border = np.unique(border_edges(cloth.faces))
+    distance, near = cKDTree(over).query(points, k=8, distance_upper_bound=reach + 0.01, workers=1)
+    found = np.isfinite(distance)
+    offset = over[np.where(found, near, 0)] - points[:, None]
+    along = (offset * normals[:, None]).sum(2)
+    beside = np.linalg.norm(offset - along[..., None] * normals[:, None], axis=2)
+    under = (found & (along > -0.004) & (along < reach) & (beside < 0.012 + 0.25 * np.clip(along, 0, None))).any(1)
+    if len(border):
+        edge = cKDTree(cloth.vertices[border]).query(points, distance_upper_bound=0.05)[0]
+        # A hem is looked under at a slant: the looser it is, the farther.
+        loose = np.where(np.isfinite(distance[:, 0]), distance[:, 0], reach)
+        under &= edge > 0.014 + 0.9 * np.clip(loose - 0.006, 0, 0.035)
+    return under

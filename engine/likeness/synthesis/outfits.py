@@ -1,0 +1,268 @@
+"""What people wear: garments of the pack and garments of our own, mixed freely."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from likeness.synthesis.bodies import Body
+from likeness.synthesis.fabric import draw_fabric
+from likeness.synthesis.garments import MADE, Cut
+from likeness.synthesis.pack import Pack
+from likeness.synthesis.pieces import separable
+
+BAREFOOT, HATS, GLASSES, OUTER = 0.05, 0.10, 0.15, 0.22
+# Slots from the skin outwards; a tucked top lies under the bottom.
+ORDER = {"underwear": 5, "tucked": 12, "shoes": 15, "bottom": 20, "skirt": 22, "top": 26, "full": 24, "dress": 28,
+         "boots": 30, "coat": 40, "glasses": 55, "hat": 60}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Wear:
+    """One garment.
+
+    item: id in the pack, or MADE. slot: a key of ORDER. noun: what to call it. part: 'all', or 'upper' / 'lower' of a
+    full suit. texture: which of the item's pictures. cut: its shape. fabric: a `Fabric` as plain JSON types, None = the
+    item's own texture.
+    """
+
+    item: str
+    slot: str
+    noun: str
+    part: str = "all"
+    texture: str | None = None
+    cut: Cut = field(default=Cut())
+    fabric: dict[str, Any] | None = None
+
+    @property
+    def order(self) -> int:
+        """Larger is worn outside."""
+        return ORDER[self.slot]
+
+    @property
+    def loose(self) -> bool:
+        """Whether it hangs away from the body."""
+        cut = self.cut
+        return self.slot in ("coat", "skirt", "dress") or cut.loose >= 0.02 or cut.wide >= 0.03 or cut.skirt is not None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON types."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> Wear:
+        """Undo `to_dict`."""
+        return cls(**{**stored, "cut": Cut(**stored["cut"])})
+
+
+class Tailor:
+    """Draws one person's outfit."""
+
+    def __init__(self, pack: Pack, rng: np.random.Generator, which: str, body: Body) -> None:
+        self.pack, self.rng, self.body = pack, rng, body
+        self.names = [n for n in pack.split.names("garment", which) if n in pack.assets]
+
+    def outfit(self) -> tuple[Wear, ...]:
+        """From the skin outwards."""
+        kind = self.rng.random()
+        one_piece = self._dress() if self.body.woman and kind < 0.3 else self._suit() if kind > 0.88 else None
+        wears = [one_piece] if one_piece else self._two_pieces()
+        if self.rng.random() < OUTER and not any(w.cut.collar == "hood" for w in wears):
+            wears.append(self._outer())
+        wears.extend(self._shoes(wears))
+        for slot, often in (("hat", HATS), ("glasses", GLASSES)):
+            item = self._own(slot)
+            if item and self.rng.random() < often:
+                wears.append(self._packed(item, slot, "hat" if slot == "hat" else "glasses", slot == "hat"))
+        return tuple(sorted(wears, key=lambda wear: wear.order))
+
+    def _u(self, low: float, high: float) -> float:
+        return round(float(self.rng.uniform(low, high)), 4)
+
+    def _pick(self, table: dict[str, float]) -> str:
+        chances = np.array(list(table.values()), float)
+        return str(self.rng.choice(list(table), p=chances / chances.sum()))
+
+    def _own(self, category: str, tag: str | None = None) -> str | None:
+        other = "male" if self.body.woman else "female"
+        assets = [self.pack.assets[name] for name in self.names]
+        fit = [a.id for a in assets if a.category == category and other not in a.tags and (not tag or tag in a.tags)]
+        return str(self.rng.choice(fit)) if fit else None
+
+    def _fabric(self, category: str) -> dict[str, Any]:
+        return draw_fabric(self.rng, category).to_dict()
+
+    def _packed(
+        self, item: str, slot: str, noun: str, painted: bool, cut: Cut | None = None, part: str = "all"
+    ) -> Wear:
+        textures = self.pack.assets[item].textures
+        texture = str(self.rng.choice(textures)) if len(textures) > 1 else None
+        category = {"tucked": "top", "boots": "shoes"}.get(slot, slot)
+        fabric = self._fabric(category) if painted else None
+        return Wear(item, slot, noun, part, texture, cut or Cut(), fabric)
+
+    def _two_pieces(self) -> list[Wear]:
+        bottom = self._bottom()
+        tucked = bottom.cut.waist is not None and bottom.cut.waist > 0.6 and self.rng.random() < 0.6
+        return [bottom, self._top(tucked or (bottom.slot == "skirt" and self.rng.random() < 0.7))]
+
+    def _top(self, tucked: bool) -> Wear:
+        slot = "tucked" if tucked else "top"
+        item = self._own("top")
+        suit = self._separable()
+        choice = self.rng.random()
+        if item and choice < 0.22:
+            return self._packed(item, slot, "top", True, Cut(loose=self._u(0, 0.008)))
+        if suit and choice > 0.84:
+            return self._packed(suit, slot, "top", self.rng.random() < 0.7, Cut(loose=self._u(0, 0.006)), "upper")
+        return self._made_top(slot, tucked)
+
+    def _made_top(self, slot: str, tucked: bool) -> Wear:
+        woman = self.body.woman
+        noun = self._pick({"t-shirt": 30, "long-sleeved top": 10, "sweater": 14, "hoodie": 10, "shirt": 18,
+                           "polo shirt": 6, "tank top": 6 if not woman else 9, "turtleneck": 5,
+                           "blouse": 10 if woman else 0, "crop top": 4 if woman else 0})  # fmt: skip
+        if tucked and noun in ("hoodie", "sweater", "crop top"):
+            noun = "t-shirt"
+        big = self.rng.random() < 0.3 and not tucked
+        loose = self._u(0.002, 0.012) if not big else self._u(0.015, 0.03)
+        thick = {"sweater": 0.008, "hoodie": 0.012, "turtleneck": 0.002}.get(noun, 0.0)
+        hem = self._u(0.75, 1.0) if noun != "crop top" else self._u(0.0, 0.3)
+        sleeves = {"t-shirt": (0.22, 0.42), "polo shirt": (0.24, 0.4), "tank top": (-0.3, -0.02),
+                   "crop top": (-0.2, 0.3),
+                   "blouse": (0.25, 0.98), "shirt": (0.3, 0.99) if self.rng.random() < 0.4 else (0.9, 1.0)}  # fmt: skip
+        low, high = sleeves.get(noun, (0.9, 1.0))
+        collars = {"shirt": "fold", "polo shirt": "fold", "hoodie": "hood", "turtleneck": "turtle"}
+        collar = collars.get(noun, "stand" if noun == "blouse" and self.rng.random() < 0.3 else "")
+        vee = not collar and self.rng.random() < 0.25
+        depth = 0.035 if collar else self._u(0.05, 0.09) + 0.05 * vee + 0.03 * (noun == "tank top")
+        cut = Cut(
+            sleeve=self._u(low, high),
+            hem=hem if not tucked else 0.9,
+            neck=depth,
+            vee=vee,
+            loose=round(loose + thick, 4),
+            drape=0.0 if tucked else self._u(0.2, 0.9) if big else self._u(0.1, 0.6),
+            collar=collar,
+            wide=self._u(0, 0.03) if self.rng.random() < 0.25 else 0.0,
+        )
+        category = {"sweater": "sweater", "turtleneck": "sweater", "shirt": "shirt", "blouse": "shirt"}.get(noun, "top")
+        return Wear(MADE, slot, noun, cut=cut, fabric=self._fabric(category))
+
+    def _bottom(self) -> Wear:
+        item, skirt, suit = self._own("bottom"), self._own("skirt"), self._separable()
+        choice = self.rng.random()
+        if self.body.woman and choice < 0.24:
+            if skirt and choice < 0.08:
+                return self._packed(skirt, "skirt", "skirt", True)
+            return self._made_skirt()
+        if item and choice < 0.4:
+            noun = "shorts" if "short" in item.lower() else "jeans"
+            return self._packed(item, "bottom", noun, self.rng.random() < 0.6, Cut(loose=self._u(0, 0.006)))
+        if suit and choice > 0.85:
+            return self._packed(suit, "bottom", "trousers", self.rng.random() < 0.7, None, "lower")
+        return self._made_trousers()
+
+    def _made_skirt(self) -> Wear:
+        full = self.rng.random() < 0.5
+        cut = Cut(
+            waist=self._u(0.5, 1.0),
+            skirt=self._u(0.12, 0.95),
+            flare=self._u(0.15, 0.5) if full else self._u(0.0, 0.12),
+            folds=int(self.rng.integers(5, 14)) if full else 0,
+            loose=0.003,
+        )
+        return Wear(
+            MADE, "skirt", "long skirt" if (cut.skirt or 0) > 0.7 else "skirt", cut=cut, fabric=self._fabric("skirt")
+        )
+
+    def _made_trousers(self) -> Wear:
+        noun = self._pick({"trousers": 40, "wide trousers": 14, "joggers": 10, "shorts": 16, "leggings": 6})
+        leg = {"shorts": (0.15, 0.55)}.get(noun, (0.85, 1.0) if self.rng.random() < 0.15 else (0.96, 1.02))
+        loose = {"leggings": (0.0, 0.001), "wide trousers": (0.015, 0.03), "joggers": (0.012, 0.022)}
+        low, high = loose.get(noun, (0.003, 0.018))
+        cut = Cut(
+            waist=self._u(0.15, 1.0),
+            leg=self._u(*leg),
+            loose=self._u(low, high),
+            drape=self._u(0, 0.5),
+            wide=self._u(0.03, 0.08) if noun == "wide trousers" else self._u(0, 0.015) * (noun == "trousers"),
+        )
+        category = "shorts" if noun == "shorts" else "bottom"
+        return Wear(MADE, "bottom", noun, cut=cut, fabric=self._fabric(category))
+
+    def _dress(self) -> Wear:
+        item = self._own("dress")
+        if item and self.rng.random() < 0.35:
+            return self._packed(item, "dress", "dress", True, Cut(loose=self._u(0, 0.004)))
+        full = self.rng.random() < 0.6
+        sleeveless = self.rng.random() < 0.45
+        vee = self.rng.random() < 0.35
+        cut = Cut(
+            sleeve=self._u(-0.35, -0.02) if sleeveless else self._u(0.15, 1.0),
+            skirt=self._u(0.15, 1.0),
+            neck=self._u(0.05, 0.11) + 0.04 * vee,
+            vee=vee,
+            loose=self._u(0.002, 0.008) if full else self._u(0.004, 0.02),
+            drape=0.0 if full else self._u(0, 0.9),
+            flare=self._u(0.15, 0.5) if full else self._u(0.02, 0.15),
+            folds=int(self.rng.integers(5, 14)) if full else 0,
+            collar="fold" if self.rng.random() < 0.1 else "",
+        )
+        return Wear(
+            MADE, "dress", "long dress" if (cut.skirt or 0) > 0.72 else "dress", cut=cut, fabric=self._fabric("dress")
+        )
+
+    def _suit(self) -> Wear | None:
+        item = self._own("full")
+        return self._packed(item, "full", "outfit", self.rng.random() < 0.7) if item else None
+
+    def _separable(self) -> str | None:
+        other = "male" if self.body.woman else "female"
+        fit = [
+            name
+            for name in self.names
+            if self.pack.assets[name].category == "full"
+            and other not in self.pack.assets[name].tags
+            and separable(self.pack, name)
+        ]
+        return str(self.rng.choice(fit)) if fit else None
+
+    def _outer(self) -> Wear:
+        item = self._own("coat")
+        if item and self.rng.random() < 0.25:
+            return self._packed(item, "coat", "coat", True, Cut(loose=self._u(0.004, 0.01)))
+        long = self.rng.random() < 0.45
+        cut = Cut(
+            sleeve=self._u(0.9, 1.03),
+            hem=self._u(0.75, 1.0),
+            skirt=self._u(0.15, 0.75) if long else None,
+            neck=0.045,
+            loose=self._u(0.018, 0.03),
+            drape=self._u(0.4, 0.9),
+            flare=self._u(0.02, 0.12),
+            collar=self._pick({"fold": 5, "stand": 2, "hood": 2, "": 1}),
+            opening=self._u(0.012, 0.06) if self.rng.random() < 0.65 else None,
+        )
+        noun = "coat" if long else "jacket"
+        return Wear(MADE, "coat", noun, cut=cut, fabric=self._fabric(noun))
+
+    def _shoes(self, wears: list[Wear]) -> list[Wear]:
+        item = self._own("shoes")
+        if item is None or self.rng.random() < BAREFOOT:
+            return []
+        boots = "boots" in self.pack.assets[item].tags
+        if boots and any(w.slot == "bottom" and (w.cut.wide or w.cut.loose > 0.006) for w in wears):
+            low = [
+                n
+                for n in self.names
+                if self.pack.assets[n].category == "shoes" and "boots" not in self.pack.assets[n].tags
+            ]
+            if not low:
+                return []
+            item, boots = str(self.rng.choice(low)), False
+        return [
+            self._packed(item, "boots" if boots else "shoes", "boots" if boots else "shoes", self.rng.random() < 0.6)
+        ]
