@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,22 +12,48 @@ import torch
 from likeness.synthesis.environment import gathered, mirror_pictures
 from likeness.synthesis.scene import Scene
 from likeness.synthesis.shadow import ShadowMap, cast_shadow
+from likeness.synthesis.view import View
 
-__all__ = ["Light", "Scene", "Surroundings", "light_scene"]
+__all__ = ["Backdrop", "FarLight", "Light", "Scene", "Surroundings", "light_scene"]
 EVEN_RADIANCE = 0.8
 # Light that reaches a hidden direction has met the person's own surface; this share of it is not lost in folds.
 BOUNCE_SHARE = 0.85
 
 
+class FarLight(Protocol):
+    """A sun: direction (3,) towards it; irradiance (3,) f32 of a surface that faces it."""
+
+    @property
+    def direction(self) -> Sequence[float]: ...
+
+    @property
+    def irradiance(self) -> np.ndarray: ...
+
+
+class Backdrop(Protocol):
+    """A place through a camera: color (H, W, 3) linear; depth (H, W) m along the axis, 0 = open; floor (H, W) bool."""
+
+    @property
+    def color(self) -> torch.Tensor: ...
+
+    @property
+    def depth(self) -> torch.Tensor: ...
+
+    @property
+    def floor(self) -> torch.Tensor: ...
+
+
 class Surroundings(Protocol):
-    """What light needs of a place: environment (H, W, 3) f32 linear radiance; sun: direction (3,) towards it and
-    irradiance (3,) of a surface that faces it, or None."""
+    """What pictures need of a place. environment (H, W, 3) f32: linear radiance from all round, see `environment`,
+    without the sun's disc."""
 
     @property
     def environment(self) -> np.ndarray: ...
 
     @property
-    def sun(self) -> tuple[np.ndarray, np.ndarray] | None: ...
+    def sun(self) -> FarLight | None: ...
+
+    def look(self, view: View, *, device: str | torch.device = "cpu") -> Backdrop: ...
 
 
 @dataclass(frozen=True)
@@ -34,7 +61,8 @@ class Light:
     """Light on a scene's vertices.
 
     front, back (V, 3) f32: irradiance over pi on the side of the normal and on the other. open_front, open_back (V,)
-    0..1: share of the surroundings that each side sees. mirrors: see `mirror_pictures`. sun_direction (3,) towards the
+    0..1: share of the surroundings that each side sees. environment (H, W, 3); mirrors: see `mirror_pictures`; bounced
+    (3,): radiance of the person's own surface on the mean. sun_direction (3,) towards the
     sun and sun (3,) its irradiance over pi, None without sun; shadow: its map.
     """
 
@@ -42,7 +70,9 @@ class Light:
     back: torch.Tensor
     open_front: torch.Tensor
     open_back: torch.Tensor
+    environment: torch.Tensor
     mirrors: torch.Tensor
+    bounced: torch.Tensor
     sun_direction: torch.Tensor | None
     sun: torch.Tensor | None
     shadow: ShadowMap | None
@@ -58,9 +88,9 @@ def light_scene(scene: Scene, place: Surroundings | None) -> Light:
     radiance = gathered(environment, around.directions)
     direction, sun, shadow = None, None, None
     if place is not None and place.sun is not None:
-        direction = torch.as_tensor(np.asarray(place.sun[0], np.float32)).to(scene.device)
+        direction = torch.as_tensor(np.asarray(place.sun.direction, np.float32)).to(scene.device)
         direction = direction / direction.norm()
-        sun = torch.as_tensor(np.asarray(place.sun[1], np.float32)).to(scene.device) / torch.pi
+        sun = torch.as_tensor(np.asarray(place.sun.irradiance, np.float32)).to(scene.device) / torch.pi
         shadow = cast_shadow(scene, direction)
     front, back = around.front @ radiance, around.back @ radiance
     bounced = BOUNCE_SHARE * scene.mean_albedo * _mean_light(scene, front, direction, sun)
@@ -69,7 +99,9 @@ def light_scene(scene: Scene, place: Surroundings | None) -> Light:
         back + (1 - around.open_back)[:, None] * bounced,
         around.open_front,
         around.open_back,
+        environment,
         mirror_pictures(environment),
+        bounced,
         direction,
         sun,
         shadow,

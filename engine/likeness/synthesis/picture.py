@@ -11,6 +11,7 @@ import torch
 
 from likeness.synthesis.development import develop
 from likeness.synthesis.figure import KINDS
+from likeness.synthesis.floor import FloorShade, floor_points, floor_shade, shaded_floor
 from likeness.synthesis.light import Light, Surroundings, light_scene
 from likeness.synthesis.material import reflected
 from likeness.synthesis.raster import Projected, Seen, project, rasterize, repeated_faces, surface_under
@@ -125,10 +126,36 @@ def render_many(
         "infrared": picture(infrared_of(scene, surface)),
     }
     if outputs == "all":
-        light = light or light_scene(scene, place)
+        if light is None:
+            light = light_scene(scene, place)
         inner = picture(reflected(scene, light, centre, surface))
         fields["color"], fields["coverage"] = _smooth_outlines(scene, views, eyes, light, drawn, inner, supersample)
+    if place is not None:
+        shade = floor_shade(scene, light) if light is not None and outputs == "all" else None
+        for number, view in enumerate(views):
+            _stand_before(place, view, fields, number, light, shade)
     return [Frame(**{name: values[k] for name, values in fields.items()}) for k in range(len(views))]
+
+
+def _stand_before(
+    place: Surroundings,
+    view: View,
+    fields: dict[str, torch.Tensor],
+    number: int,
+    light: Light | None,
+    shade: FloorShade | None,
+) -> None:
+    """Put floor and walls behind the person of picture `number`: into its depth and, with `shade`, its colour."""
+    depth, mask = fields["depth"][number], fields["mask"][number]
+    behind = place.look(view, device=depth.device)
+    depth[~mask] = behind.depth[~mask]
+    if light is None or shade is None:
+        return
+    color, coverage = behind.color.clone(), fields["coverage"][number]
+    floor = (behind.floor & (coverage < 1)).reshape(-1).nonzero()[:, 0]
+    points = floor_points(view, floor, behind.depth.reshape(-1)[floor])
+    color.view(-1, 3)[floor] *= shaded_floor(light, shade, points)
+    fields["color"][number] += (1 - coverage)[..., None] * color
 
 
 def _smooth_outlines(

@@ -12,6 +12,10 @@ from likeness.synthesis.figure import KINDS, Posed, concatenated, vertex_normals
 from likeness.synthesis.textures import Textures
 from likeness.synthesis.visibility import Heights, measure_heights, spread_points
 
+# The square of the floor that a person may shade, half its side, and its cells along a side.
+FLOOR_REACH_M = 1.9
+FLOOR_CELLS = 128
+
 
 @dataclass(frozen=True)
 class Samples:
@@ -112,6 +116,24 @@ class Scene:
     def transport(self) -> Transport:
         """Light's ways from around to the vertices."""
         return transport_to(self.heights, self.vertices, self.normals)
+
+    @functools.cached_property
+    def floor_middle(self) -> torch.Tensor:
+        """x and z (2,) of the floor under the middle of the person."""
+        if not len(self.vertices):
+            return self.vertices.new_zeros(2)
+        return ((self.vertices.amin(0) + self.vertices.amax(0)) / 2)[[0, 2]]
+
+    @functools.cached_property
+    def floor_transport(self) -> Transport:
+        """Light's ways from around to the floor: FLOOR_CELLS squared points, rows along z, columns along x."""
+        cells = ((torch.arange(FLOOR_CELLS, device=self.device) + 0.5) / FLOOR_CELLS * 2 - 1) * FLOOR_REACH_M
+        z, x = torch.meshgrid(cells, cells, indexing="ij")
+        middle = self.floor_middle
+        points = torch.stack([x + middle[0], torch.zeros_like(x), z + middle[1]], -1).reshape(-1, 3)
+        up = torch.zeros_like(points)
+        up[:, 1] = 1
+        return transport_to(self.heights, points, up)
 
     @functools.cached_property
     def mean_albedo(self) -> torch.Tensor:

@@ -1,0 +1,60 @@
+"""The person's shadow on the floor: how much of a place's light still arrives there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+
+from likeness.synthesis.environment import gathered
+from likeness.synthesis.light import Light
+from likeness.synthesis.scene import FLOOR_CELLS, FLOOR_REACH_M, Scene
+from likeness.synthesis.view import View
+
+
+@dataclass(frozen=True)
+class FloorShade:
+    """Light on the floor about a person. middle (2,) f32: x and z of the grid's centre; around (G, G, 3): irradiance
+    over pi from all round with the person, rows along z; free (3,): without the person."""
+
+    middle: torch.Tensor
+    around: torch.Tensor
+    free: torch.Tensor
+
+
+def floor_shade(scene: Scene, light: Light) -> FloorShade:
+    """What the person leaves of the light on the floor."""
+    transport = scene.floor_transport
+    radiance = gathered(light.environment, transport.directions)
+    up = transport.directions[:, 1].clamp(min=0)
+    free = (up / up.sum()) @ radiance
+    # Where the person hides the sky, a little of its own light arrives instead.
+    around = transport.front @ radiance + (1 - transport.open_front)[:, None] * light.bounced
+    return FloorShade(scene.floor_middle, around.view(FLOOR_CELLS, FLOOR_CELLS, 3), free)
+
+
+def shaded_floor(light: Light, shade: FloorShade, points: torch.Tensor) -> torch.Tensor:
+    """Share (N, 3) of the undisturbed light that arrives at points (N, 3) of the floor, 0..1."""
+    place = (points[:, (0, 2)] - shade.middle) / FLOOR_REACH_M
+    found = functional.grid_sample(
+        shade.around.permute(2, 0, 1)[None], place[None, None], mode="bilinear", align_corners=False
+    )[0, :, 0].T
+    inside = (1 - place.abs().amax(1)).clamp(0, 0.2)[:, None] / 0.2
+    around = found * inside + shade.free * (1 - inside)
+    free = shade.free
+    if light.sun is not None and light.sun_direction is not None and light.shadow is not None:
+        direct = light.sun * light.sun_direction[1].clamp(min=0)
+        # The sun is no point: the farther what shades, the softer. A lift clears the soles' own thickness.
+        around = around + direct * light.shadow.lit(points, 0.004)[:, None]
+        free = free + direct
+    return (around / free.clamp(min=1e-9)).clamp(0, 1)
+
+
+def floor_points(view: View, where: torch.Tensor, depth: torch.Tensor) -> torch.Tensor:
+    """World points (N, 3) under pixels `where` (N,) i64, flat, at `depth` (N,) metres along the axis."""
+    camera = view.camera
+    x = ((where % camera.width).float() - camera.cx) / camera.fx * depth
+    y = ((where // camera.width).float() - camera.cy) / camera.fy * depth
+    pose = torch.as_tensor(view.camera_from_world, dtype=torch.float32).to(depth.device)
+    return (torch.stack([x, y, depth], 1) - pose[:3, 3]) @ pose[:3, :3]
