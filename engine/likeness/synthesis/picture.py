@@ -77,10 +77,16 @@ def surface_of(scene: Scene, samples: Samples, eyes: torch.Tensor) -> Surface:
 
 
 def render(
-    scene: Scene, view: View, place: Surroundings | None = None, *, supersample: int = 2, outputs: str = "all"
+    scene: Scene,
+    view: View,
+    place: Surroundings | None = None,
+    *,
+    supersample: int = 2,
+    outputs: str = "all",
+    light: Light | None = None,
 ) -> Frame:
     """One picture; see `render_many`."""
-    return render_many(scene, [view], place, supersample=supersample, outputs=outputs)[0]
+    return render_many(scene, [view], place, supersample=supersample, outputs=outputs, light=light)[0]
 
 
 def render_many(
@@ -171,39 +177,54 @@ def _smooth_outlines(
 
     inner (B, H, W, 3): light at the pixels' centres, which stands where all of a pixel's samples lie on one surface.
     """
-    count, height, width = drawn.seen.triangle.shape
+    height, width = drawn.seen.triangle.shape[1:]
     fine = see(scene, views, supersample)
-    blocks = (count, height, supersample, width, supersample)
-    hit = (fine.seen.triangle >= 0).view(blocks).transpose(2, 3).flatten(3)
-    coverage = hit.float().mean(3)
-    edge = _uneven(scene, views, drawn, fine, blocks)
-    wanted = edge[:, :, None, :, None].expand(blocks).reshape(-1) & (fine.seen.triangle.reshape(-1) >= 0)
-    where = wanted.nonzero()[:, 0]
-    samples = samples_at(scene, fine, where)
-    shaded = reflected(scene, light, samples, surface_of(scene, samples, eyes))
-    # Sums of few numbers a pixel, in a fixed order: the same on every run.
-    colors = torch.zeros((*fine.seen.triangle.shape, 3), device=scene.device)
-    colors.view(-1, 3)[where] = shaded
-    mean = colors.view(*blocks, 3).mean((2, 4))
-    return torch.where(edge[..., None], mean, inner * coverage[..., None]), coverage
+    hits = _subpixels((fine.seen.triangle >= 0).float(), supersample)
+    coverage = torch.stack(hits).sum(0) / len(hits)
+    uneven = _uneven(scene, views, drawn.seen, fine.seen, supersample).reshape(-1).nonzero()[:, 0]
+    color = (inner * coverage[..., None]).view(-1, 3)
+    picture, pixel = uneven // (height * width), uneven % (height * width)
+    step = torch.arange(supersample, device=scene.device)
+    row = (pixel // width * supersample)[:, None, None] + step[:, None]
+    column = (pixel % width * supersample)[:, None, None] + step
+    inside = ((picture[:, None, None] * (height * supersample) + row) * (width * supersample) + column).reshape(-1)
+    met = (fine.seen.triangle.reshape(-1)[inside] >= 0).nonzero()[:, 0]
+    samples = samples_at(scene, fine, inside[met])
+    shaded = torch.zeros((len(inside), 3), device=scene.device)
+    shaded[met] = reflected(scene, light, samples, surface_of(scene, samples, eyes))
+    color[uneven] = shaded.view(-1, supersample**2, 3).mean(1)
+    return color.view(inner.shape), coverage
 
 
-def _uneven(scene: Scene, views: Sequence[View], drawn: Drawn, fine: Drawn, blocks: tuple[int, ...]) -> torch.Tensor:
+def _subpixels(values: torch.Tensor, supersample: int) -> list[torch.Tensor]:
+    """The supersample squared pictures (B, H, W) that a finer one (B, s H, s W) interleaves."""
+    parts = range(supersample)
+    return [values[:, row::supersample, column::supersample] for row in parts for column in parts]
+
+
+def _uneven(scene: Scene, views: Sequence[View], coarse: Seen, fine: Seen, supersample: int) -> torch.Tensor:
     """Pixels (B, H, W) bool whose samples do not all lie on one smooth stretch of one layer."""
-
-    def label(seen: Seen) -> torch.Tensor:
-        owner = (
-            scene.owner[seen.triangle.clamp(min=0) % max(1, len(scene.faces))] if len(scene.faces) else seen.triangle
-        )
-        return torch.where(seen.triangle >= 0, owner, -1)
-
-    inside = label(fine.seen).view(blocks).transpose(2, 3).flatten(3)
-    depths = fine.seen.nearness.view(blocks).transpose(2, 3).flatten(3)
-    other = (inside != label(drawn.seen)[..., None]).any(3)
+    layer = _layer_seen(scene, coarse)
+    nearest = farthest = coarse.nearness
+    other = torch.zeros_like(layer, dtype=torch.bool)
+    for part in _subpixels(_layer_seen(scene, fine), supersample):
+        other |= part != layer
+    for near in _subpixels(fine.nearness, supersample):
+        nearest, farthest = torch.maximum(nearest, near), torch.minimum(farthest, near)
     # Steeper than this many pixel widths over one pixel is an outline before something farther.
     step = torch.tensor([4 / view.camera.fx for view in views], device=scene.device)[:, None, None]
-    nearest, farthest = depths.amax(3), depths.amin(3)
     return other | ((nearest - farthest) > step * farthest)
+
+
+def _layer_seen(scene: Scene, seen: Seen) -> torch.Tensor:
+    """The layer under each pixel as u8, 255 where there is none."""
+    # The last of the owners stands for nothing: index -1.
+    owner = torch.cat([scene.owner.to(torch.uint8), torch.full((1,), 255, dtype=torch.uint8, device=scene.device)])
+    if len(seen.triangle) > 1:
+        triangle = torch.where(seen.triangle >= 0, seen.triangle % len(scene.faces), -1)
+    else:
+        triangle = seen.triangle
+    return owner[triangle]
 
 
 def infrared_of(scene: Scene, surface: Surface) -> torch.Tensor:
