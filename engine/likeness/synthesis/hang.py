@@ -1,0 +1,184 @@
+"""Garments hung on a moving body: from the rest pose into the pose, then left to settle, inside ones first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+from likeness.synthesis.cloth import Cloth, Drape, edges_of
+from likeness.synthesis.collider import Collider
+from likeness.synthesis.figure import Floats, Ints, Layer
+from likeness.synthesis.limbs import PARENTS
+
+KEYS, STEPS_A_KEY, SETTLING_STEPS = 10, 20, 200
+_SEARCH_EVERY, _SLIDE_EVERY = 20, 5
+_SETTLING_DAMPING = 6.0
+# A garment with less of it hanging than this is left to the skeleton.
+_LEAST_SLACK, _LEAST_SHARE = 0.05, 0.01
+_ANCHOR_SLACK = 0.5
+# Logarithmic strain of skinned cloth from which, and to which, it is let go, and how far.
+_EASE_FROM, _EASE_TO, _EASE_LIMIT, _EASE_ROUNDS = 0.06, 0.3, 0.8, 4
+
+
+@dataclass(frozen=True)
+class Surface:
+    """A surface at all key poses: points (K, P, 3), faces (F, 3), strongest joint (P,)."""
+
+    points: Floats
+    faces: Ints
+    joint: NDArray[np.int64]
+
+
+def hangs(layer: Layer) -> bool:
+    """Whether enough of a layer is slack for a simulation to show."""
+    return layer.kind == "cloth" and bool((layer.slack > _LEAST_SLACK).mean() > _LEAST_SHARE)
+
+
+def draw_drape(rng: np.random.Generator) -> tuple[Drape, float]:
+    """A cloth's stiffness, weight in the wind and looseness, so that no two of one cut fall alike."""
+    wind = rng.normal(0, 0.5, 3) * (1, 0.2, 1)
+    return (
+        Drape(
+            bend=float(np.exp(rng.uniform(np.log(3e-5), np.log(1e-3)))),
+            damping=float(rng.uniform(1.5, 3.0)),
+            friction=float(rng.uniform(0.2, 0.6)),
+            wind=(float(wind[0]), float(wind[1]), float(wind[2])),
+        ),
+        float(rng.uniform(1.0, 1.02)),
+    )
+
+
+def hang(
+    layer: Layer, goals: Floats, inner: list[Surface], floors: NDArray, rng: np.random.Generator, device: str = "cpu"
+) -> Floats:
+    """Vertices (K, V, 3) of a garment at all key poses and, last, after settling: K is one more than the goals have.
+
+    goals (K - 1, V, 3): where the skeleton alone puts it; inner: what lies under it at the same keys, the body first;
+    floors (K - 1,): the floor's height.
+    """
+    chosen = _simulated(layer)
+    number = np.full(len(layer.vertices), -1)
+    number[chosen] = np.arange(len(chosen))
+    faces = number[layer.faces]
+    faces = faces[(faces >= 0).all(1)].astype(np.int32)
+    slack = eased_slack(layer, goals)[chosen]
+    drape, looseness = draw_drape(rng)
+    rest = layer.vertices[chosen]
+    cloth = Cloth(rest, faces, slack, drape, looseness, device)
+    cloth.place = torch.as_tensor(goals[0][chosen], device=device)
+    cloth.speed += torch.as_tensor(_gust(rest, rng), device=device) * (cloth.slack > 0)
+    collider = _collider(cloth, layer, chosen, inner, device)
+    frames = _run(cloth, collider, goals[:, chosen], floors)
+    return _with_riders(layer, chosen, goals, frames)
+
+
+def eased_slack(layer: Layer, goals: Floats) -> Floats:
+    """The layer's slack (V,), more where the skeleton alone would stretch or crumple the cloth at the last goal."""
+    edges, _ = edges_of(layer.faces)
+    count = len(layer.vertices)
+    lengths = [np.linalg.norm(v[edges[:, 0]] - v[edges[:, 1]], axis=1) + 1e-4 for v in (layer.vertices, goals[-1])]
+    strain = np.abs(np.log(lengths[1] / lengths[0]))
+    ends, both = edges.T.reshape(-1), np.r_[strain, strain]
+    degree = np.maximum(np.bincount(ends, minlength=count), 1)
+    amount = np.bincount(ends, both, count) / degree
+    for _ in range(_EASE_ROUNDS):
+        spread = np.bincount(ends, amount[edges[:, ::-1].T.reshape(-1)], count) / degree
+        amount = np.maximum(amount, spread)
+    eased = _EASE_LIMIT * np.clip((amount - _EASE_FROM) / (_EASE_TO - _EASE_FROM), 0, 1)
+    slack = np.maximum(layer.slack, eased)
+    return np.where(slack < _LEAST_SLACK, 0, slack).astype(np.float32)
+
+
+def _simulated(layer: Layer) -> NDArray[np.int64]:
+    """Vertices to simulate: all but small unsewn pieces (buttons, buckles), which ride on the rest."""
+    edges, _ = edges_of(layer.faces)
+    count = len(layer.vertices)
+    graph = sparse.csr_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(count, count))
+    pieces, piece = connected_components(graph, directed=False)
+    sewn = np.bincount(piece[layer.slack <= _ANCHOR_SLACK], minlength=pieces) > 0
+    size = np.bincount(piece, minlength=pieces)
+    kept = sewn | (size > 0.5 * count)
+    if not kept.any():
+        kept = size == size.max()
+    return np.flatnonzero(kept[piece])
+
+
+def _gust(rest: Floats, rng: np.random.Generator) -> Floats:
+    """A smooth random start velocity (V, 3), m/s."""
+    out = np.zeros_like(rest)
+    for _ in range(4):
+        wave, phase = rng.normal(0, 9, 3), rng.uniform(0, 2 * np.pi)
+        out += np.sin(rest @ wave + phase)[:, None] * rng.normal(0, 0.15, 3)
+    return out.astype(np.float32)
+
+
+def _region(joint: NDArray) -> NDArray[np.int64]:
+    """1 for the left arm's joints, 2 for the right arm's, 0 for all others: cloth of one does not meet the other."""
+    return np.array([1 if 16 in c else 2 if 17 in c else 0 for c in map(_ancestry, range(len(PARENTS)))])[joint]
+
+
+def _ancestry(joint: int) -> list[int]:
+    out = []
+    while joint >= 0:
+        out.append(joint)
+        joint = int(PARENTS[joint])
+    return out
+
+
+def strongest_joint(joints: NDArray, weights: NDArray) -> NDArray[np.int64]:
+    """(V, K) joints and weights -> the joint (V,) that counts most."""
+    return np.take_along_axis(joints, weights.argmax(1)[:, None], 1)[:, 0].astype(np.int64)
+
+
+def _collider(cloth: Cloth, layer: Layer, chosen: NDArray, inner: list[Surface], device: str) -> Collider:
+    moving = cloth.moving.cpu().numpy()
+    starts = np.cumsum([0, *(surface.points.shape[1] for surface in inner)])
+    faces = np.concatenate([surface.faces + start for surface, start in zip(inner, starts, strict=False)])
+    points = np.concatenate([surface.points for surface in inner], 1)
+    group = np.concatenate([_region(surface.joint) for surface in inner])
+    own = _region(strongest_joint(layer.skin_joints[chosen][moving], layer.skin_weights[chosen][moving]))
+    gap = np.full(len(moving), cloth.drape.gap_m)
+    return Collider(points, faces, gap, group, own, device)
+
+
+def _run(cloth: Cloth, collider: Collider, goals: Floats, floors: NDArray) -> Floats:
+    """All frames (K + 1, V, 3)."""
+    keys = torch.as_tensor(np.ascontiguousarray(goals), device=cloth.device)
+    frames = [cloth.place.cpu().numpy()]
+    count = 0
+    for key in range(len(goals)):
+        last = key == len(goals) - 1
+        steps = SETTLING_STEPS if last else STEPS_A_KEY
+        if last:
+            cloth.calm(_SETTLING_DAMPING)
+        for step in range(steps):
+            share = 0.0 if last else (step + 1) / steps
+            goal = keys[key] if last else torch.lerp(keys[key], keys[key + 1], share)
+            floor = float(floors[key] if last else floors[key] * (1 - share) + floors[key + 1] * share)
+            collider.set_time(key, share, steps)
+            if count % _SEARCH_EVERY == 0:
+                collider.search(cloth.place[cloth.moving])
+            elif count % _SLIDE_EVERY == 0:
+                collider.slide(cloth.place[cloth.moving])
+            cloth.step(goal, collider, floor)
+            count += 1
+        frames.append(cloth.place.cpu().numpy())
+    return np.stack(frames)
+
+
+def _with_riders(layer: Layer, chosen: NDArray, goals: Floats, frames: Floats) -> Floats:
+    """Frames (K + 1, n, 3) of the simulated part spread over the whole garment (K + 1, V, 3)."""
+    targets = np.concatenate([goals, goals[-1:]])
+    out = targets.copy()
+    out[:, chosen] = frames
+    rest = np.setdiff1d(np.arange(len(layer.vertices)), chosen)
+    if len(rest):
+        near = cKDTree(layer.vertices[chosen]).query(layer.vertices[rest], 4)[1]
+        out[:, rest] += (frames - targets[:, chosen])[:, near].mean(2)
+    return out
