@@ -17,14 +17,14 @@ Bytes = NDArray[np.uint8]
 NATURAL: dict[str, tuple[tuple[int, int, int], float]] = {
     "black": ((30, 26, 24), 34), "dark brown": ((52, 36, 27), 26), "brown": ((86, 58, 38), 16),
     "light brown": ((122, 88, 58), 8), "dark blonde": ((150, 118, 78), 6), "blonde": ((198, 164, 112), 7),
-    "ginger": ((160, 84, 40), 2), "red": ((112, 46, 28), 1.5),
+    "ginger": ((146, 84, 48), 2), "red": ((112, 46, 28), 1.5),
 }  # fmt: skip
 DYED: dict[str, tuple[int, int, int]] = {
-    "platinum blonde": (224, 208, 172), "burgundy": (90, 24, 34), "pink": (220, 120, 160), "blue": (44, 74, 140),
-    "purple": (92, 50, 120), "green": (58, 112, 84),
+    "platinum blonde": (212, 196, 162), "burgundy": (84, 28, 36), "pink": (200, 122, 150), "blue": (44, 66, 112),
+    "purple": (80, 50, 100), "green": (58, 98, 78),
 }  # fmt: skip
 SPOKEN = {"black": "black", "dark brown": "dark brown", "dark blonde": "dark blonde"}
-GREY, WHITE = (128, 126, 124), (212, 210, 206)
+GREY, WHITE = (132, 129, 125), (190, 187, 181)
 
 
 @dataclass(frozen=True)
@@ -99,12 +99,13 @@ def recolor_hair(texture: Bytes, hair: HairColor, alpha: Bytes | None = None) ->
     strand = noise_2d((column * (360 / width)).ravel(), (row * (9 / height)).ravel(), hair.seed % 997).reshape(
         shade.shape
     )
-    gray = np.clip((hair.grey - strand) * 7 + 0.5 * (hair.grey > 0), 0, 1) * np.clip(hair.grey * 1.4 + 0.1, 0, 1)
-    silver = np.asarray(WHITE if hair.grey > 0.8 else GREY, np.float32) / 255 * 1.12
+    # Single strands are finer than texels, so even half grey hair is a blend that varies, not black beside white.
+    gray = np.clip(hair.grey + 1.1 * np.sqrt(hair.grey * (1 - hair.grey)) * (strand - 0.5), 0, 1)
+    silver = np.asarray(WHITE if hair.grey > 0.8 else GREY, np.float32) / 255
     base = np.asarray(hair.color, np.float32) * (1 + 0.22 * (strand[..., None] - 0.5))
     mixed = base * (1 - gray[..., None]) + silver * gray[..., None]
     # Dark hair shows more contrast between shadow and sheen than fair hair does.
-    contrast = 0.95 - 0.45 * float(luminance(np.asarray(hair.color)))
+    contrast = 0.95 - 0.6 * float(np.median(luminance(mixed)))
     return np.clip(mixed * relative[..., None] ** contrast * 255 + 0.5, 6, 246).astype(np.uint8)
 
 

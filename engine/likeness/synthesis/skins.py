@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from likeness.synthesis.hair_colors import HairColor
-from likeness.synthesis.noise import noise_2d, noise_3d
+from likeness.synthesis.noise import grain, noise_2d, noise_3d
 from likeness.synthesis.palette import Rgb, luminance, to_linear, to_srgb
 from likeness.synthesis.texels import rasterize
 
@@ -171,17 +171,17 @@ def _paint_body(color: Floats, c: Complexion, cells: _Cells) -> Floats:
     patch = noise_3d(place * np.float32(22), c.seed) - 0.5
     color[cells.index] *= np.exp(-0.10 * patch[:, None] * MELANIN)
     if c.freckles > 0:
-        spots = (
-            noise_3d(place * np.float32(330), c.seed + 1) - 0.78 + 0.12 * noise_3d(place * np.float32(40), c.seed + 2)
-        )
-        where = np.exp(-(((place[:, 1] - cells.eye_height + 0.03) / 0.05) ** 2)) + 0.35
-        color[cells.index] *= np.exp(-c.freckles * (np.clip(spots * 9, 0, 1) * where * 0.9)[:, None] * MELANIN)
+        # Freckles are a millimetre or two wide, crowd on nose and cheeks, and fade out towards the rest of the body.
+        spots = noise_3d(place * np.float32(420), c.seed + 1) + 0.25 * noise_3d(place * np.float32(60), c.seed + 2)
+        spots = np.clip((spots - 0.92) * 5, 0, 1)
+        where = np.exp(-(((place[:, 1] - cells.eye_height + 0.03) / 0.035) ** 2)) + 0.25
+        color[cells.index] *= np.exp(-0.32 * c.freckles * (spots * where)[:, None] * MELANIN)
     for _ in range(c.moles):
         centre = place[int(rng.integers(len(place)))]
-        away = np.linalg.norm(place - centre, axis=1)
-        dark = np.clip(1.4 - away / float(rng.uniform(0.0008, 0.0022)), 0, 1) * float(rng.uniform(0.5, 1.3))
-        near = np.flatnonzero(dark > 0)
-        color[cells.index[near]] *= np.exp(-dark[near, None] * MELANIN)
+        radius, depth = float(rng.uniform(0.0008, 0.0022)), float(rng.uniform(0.5, 1.3))
+        near = np.flatnonzero(np.abs(place[:, 1] - centre[1]) < 1.4 * radius)
+        dark = np.clip(1.4 - np.linalg.norm(place[near] - centre, axis=1) / radius, 0, 1) * depth
+        color[cells.index[near]] *= np.exp(-dark[:, None] * MELANIN)
     if c.tattoo:
         _tattoo(color, c, cells)
     return color
@@ -211,11 +211,8 @@ def _paint_face(color: Floats, c: Complexion, cells: _Cells) -> Floats:
     skin = skin * np.exp(-(0.28 * c.blush * (cheek + nose))[:, None] * BLOOD)
     if c.stubble > 0:
         hair = np.asarray(to_linear(np.asarray(c.brows)))
-        cover = (
-            _beard_area(x, height, place[:, 2])
-            * c.stubble
-            * (0.25 + 0.5 * noise_3d(place * np.float32(420), c.seed + 3))
-        )
+        hairs = 0.5 * noise_3d(place * np.float32(640), c.seed + 3) + 0.5 * grain(len(place), c.seed)
+        cover = _beard_area(x, height) * c.stubble * (0.15 + 0.6 * hairs)
         skin = skin * (1 - cover[:, None]) + hair * cover[:, None]
     if c.shadow > 0:
         lid = np.exp(-(((height - 0.009) / 0.005) ** 2)) * (x > 0.014) * (x < 0.05) * c.shadow * 0.5
@@ -234,11 +231,11 @@ def _paint_face(color: Floats, c: Complexion, cells: _Cells) -> Floats:
     return color
 
 
-def _beard_area(x: NDArray, height: NDArray, depth: NDArray) -> Floats:
+def _beard_area(x: NDArray, height: NDArray) -> Floats:
     """0..1 where a beard grows: upper lip, chin, jaw up to the ears."""
-    jaw = np.clip((-0.045 - height) / 0.02 + 0.2 * np.clip(x / 0.06, 0, 1), 0, 1)
-    jaw = jaw * np.clip((height + 0.150) / 0.03, 0, 1)
-    bare_cheek = np.exp(-(((x - 0.036) / 0.016) ** 2) - ((height + 0.045) / 0.016) ** 2)
+    jaw = np.clip((-0.042 - height) / 0.03 + 0.25 * np.clip(x / 0.06, 0, 1), 0, 1)
+    jaw = jaw * np.clip((height + 0.135) / 0.035, 0, 1)
+    bare_cheek = np.exp(-(((x - 0.036) / 0.018) ** 2) - ((height + 0.045) / 0.018) ** 2)
     lips = np.exp(-((x / 0.024) ** 4) - ((height + 0.073) / 0.0085) ** 4)
     return (jaw * (1 - np.clip(bare_cheek * 1.2, 0, 1)) * (1 - lips)).astype(np.float32)
 
