@@ -34,5 +34,5 @@ def lidar(seen: Seen, camera: Camera, sensor: Sensor, scale: float, chance: Chan
     offset = (2 * chance.numbers(1)[0] - 1) * sensor.bias_mm
     reading = reading + 1e-3 * scale * (dots + offset)
     trusted = chance.numbers(1)[0] < 0.5 and scale > 0
-    lost = edge & (chance.uniform() < 0.8) if trusted else torch.zeros_like(edge)
+    lost = edge if trusted else torch.zeros_like(edge)
     return torch.where((depth > 0) & ~lost, reading, 0.0)

@@ -13,9 +13,8 @@ from likeness.synthesis.view import Frame
 _HAIR = 1 + KINDS.index("hair")
 # A segmenter works on a picture of about this size and its answer is enlarged.
 _NETWORK_PX = (144.0, 400.0)
-# Largest shift of the outline in either direction, as a share of the person's size in the picture.
-_SHIFT = 0.008
-_BLOB = 0.02
+# The outline wanders by about this share of the person's size in the picture.
+_REACH = 0.01
 
 
 def noisy_mask(frame: Frame, generator: torch.Generator, *, strength: float = 1.0) -> Tensor:
@@ -26,27 +25,28 @@ def noisy_mask(frame: Frame, generator: torch.Generator, *, strength: float = 1.
     mask = frame.mask
     if strength <= 0 or not bool(mask.any()):
         return mask.clone()
-    chance = Chance(generator, frame.depth)
     rows, columns = torch.nonzero(mask, as_tuple=True)
     size = float(max(rows.max() - rows.min(), columns.max() - columns.min())) + 1
-    network, shift, hair, soft = chance.numbers(4)
-    body = frame.coverage if soft < 0.5 else mask.to(frame.depth.dtype)
-    hair_lost = (frame.kind == _HAIR) & (chance.smooth(max(4.0, 0.03 * size)) > 1.0 + 0.5 * hair)
+    network, shift, hair, soft = torch.rand(4, generator=generator, device=generator.device).tolist()
+    side = _NETWORK_PX[0] + network * (_NETWORK_PX[1] - _NETWORK_PX[0])
+    share = min(1.0, side / max(mask.shape))
+    body = _smaller(frame.coverage if soft < 0.5 else mask.to(frame.depth.dtype), share)
+    chance = Chance(generator, body)
+    size *= share
+    hairy = _smaller((frame.kind == _HAIR).to(body.dtype), share) > 0.5
+    hair_lost = hairy & (chance.smooth(max(4.0, 0.03 * size)) > 1.0 + 0.5 * hair)
     body = torch.where(hair_lost, 0.3 * body, body)
     # A blurred outline crosses any level smoothly; a level that varies moves it out and in.
-    reach = strength * _BLOB * size / 2
-    edge = blurred(body, max(0.5, reach))
+    edge = blurred(body, max(0.5, strength * _REACH * size))
     wave = chance.smooth(max(3.0, 0.05 * size)) * 0.12 + chance.smooth(max(6.0, 0.2 * size)) * 0.08
     level = 0.5 + strength * (wave + 0.3 * (2 * shift - 1)).clamp(-0.35, 0.35)
-    side = _NETWORK_PX[0] + network * (_NETWORK_PX[1] - _NETWORK_PX[0])
-    answer = _low_resolution(edge - level, min(1.0, side / max(mask.shape)))
-    return answer > 0
+    answer = functional.interpolate((edge - level)[None, None], size=mask.shape, mode="bilinear")
+    return answer[0, 0] > 0
 
 
-def _low_resolution(field: Tensor, share: float) -> Tensor:
-    """The field (H, W) as its smaller picture shows it when enlarged."""
+def _smaller(field: Tensor, share: float) -> Tensor:
+    """The field (H, W) at `share` of its size."""
     if share >= 1:
         return field
     size = [max(2, round(side * share)) for side in field.shape]
-    small = functional.interpolate(field[None, None], size=size, mode="area")
-    return functional.interpolate(small, size=field.shape, mode="bilinear", align_corners=False)[0, 0]
+    return functional.interpolate(field[None, None], size=size, mode="area")[0, 0]

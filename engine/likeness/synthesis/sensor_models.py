@@ -125,18 +125,19 @@ _KINECT_V2 = Sensor(
     # 1.5 - 0.5 z + 0.3 z^2 mm axial, 1.6 mm (0.3 px at 2 m) lateral [Fankhauser 2015].
     noise_mm=(1.5, -0.5, 0.3),
     grazing_noise_mm=0.1,
-    grain_px=1.5,
+    # The driver filters phases over neighbours before depth [Sarbolandi 2015; window as measured on people].
+    grain_px=4.0,
     jitter_px=0.3,
     # Systematic wiggling of several millimetres and centimetres in corners [Sarbolandi 2015]; people are no corners.
     bias_mm=5.0,
     wiggle_mm=1.5,
     multipath_mm=8.0,
     spot_px=0.6,
-    lost_edge=0.5,
+    lost_edge=0.1,
     dark=0.07,
-    grazing_deg=80.0,
-    specular=0.7,
-    dropout=0.0005,
+    grazing_deg=84.0,
+    specular=0.15,
+    dropout=0.0001,
     **_CALIBRATION,
 )
 _AZURE = Sensor(
@@ -151,7 +152,7 @@ _AZURE = Sensor(
     # 0.7 + 0.3 z^2 mm: below the 17 mm of the data sheet, near measured figures [Toelgyessy 2021; curve ours].
     noise_mm=(0.7, 0.0, 0.3),
     grazing_noise_mm=0.1,
-    grain_px=1.3,
+    grain_px=2.0,
     jitter_px=0.2,
     # Systematic error < 11 mm + 0.1 % [datasheet].
     bias_mm=5.0,
@@ -159,11 +160,11 @@ _AZURE = Sensor(
     multipath_mm=8.0,
     spot_px=0.5,
     # The sensor invalidates most mixed pixels itself [datasheet: multi-path, saturated and weak pixels are dropped].
-    lost_edge=0.7,
+    lost_edge=0.5,
     dark=0.08,
-    grazing_deg=80.0,
-    specular=0.7,
-    dropout=0.0003,
+    grazing_deg=82.0,
+    specular=0.15,
+    dropout=0.0001,
     **_CALIBRATION,
 )
 _D435 = Sensor(
@@ -176,8 +177,8 @@ _D435 = Sensor(
     origin_m=(0.015, 0.0, 0.0),
     baseline_m=0.050,
     range_m=(0.28, 8.0),
-    # Subpixel RMS 0.08 px, step 1/32 px, census windows of 7 px [Grunnet-Jepsen].
-    noise_px=0.08,
+    # Subpixel RMS 0.05 (good) to 0.1 px, step 1/32 px, census windows of 7 px [Grunnet-Jepsen].
+    noise_px=0.06,
     step_px=1 / 32,
     window_px=7,
     grain_px=7.0,

@@ -17,8 +17,9 @@ from likeness.synthesis.sensor_models import Sensor
 
 # Axial noise grows without bound towards grazing incidence; readings fail before this.
 _STEEPEST = math.radians(80.0)
-# A bicubic lattice (a = -0.75) keeps this share of the standard deviation of its nodes, on average over its cells.
-_BICUBIC_DEVIATION = 0.858
+# Share of a time-of-flight pixel's noise variance that does not come with the light, as a reflectivity [ours].
+_READ_OUT = 0.3
+_DARKEST = 0.05
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Chance:
     def __init__(self, generator: torch.Generator, like: Tensor) -> None:
         self._generator = generator
         self._device = like.device
-        self.shape = tuple(like.shape[-2:])
+        self.shape = (like.shape[-2], like.shape[-1])
 
     def numbers(self, count: int) -> list[float]:
         """`count` numbers uniform in 0..1."""
@@ -59,27 +60,20 @@ class Chance:
         return drawn.to(self._device)
 
     def smooth(self, period_px: float) -> Tensor:
-        """Standard normal in every pixel, smooth over about `period_px`; a random lattice, cubic between its nodes."""
-        period = max(1, round(period_px))
-        if period == 1:
+        """Standard normal in every pixel, smooth over about `period_px`: cubic splines on a randomly placed lattice."""
+        if period_px <= 1:
             return self.white()
-        rows, columns = (math.ceil(size / period) + 1 for size in self.shape)
-        top, left = (int(number * period) for number in self.numbers(2))
-        nodes = self.white((rows, columns))[None, None]
-        grown = functional.interpolate(nodes, scale_factor=float(period), mode="bicubic", align_corners=False)
-        field = grown[0, 0, top : top + self.shape[0], left : left + self.shape[1]]
-        return field / _BICUBIC_DEVIATION
+        weights = [
+            _spline_weights(size, period_px, start, self._device)
+            for size, start in zip(self.shape, self.numbers(2), strict=True)
+        ]
+        return weights[0] @ self.white((weights[0].shape[1], weights[1].shape[1])) @ weights[1].T
 
     def grained(self, window_px: float) -> Tensor:
-        """Standard normal in every pixel, correlated like the mean over a window of `window_px`."""
-        window = int(window_px)
+        """Standard normal in every pixel, correlated as by a Gaussian as wide as a window of `window_px`."""
         if window_px <= 1:
             return self.white()
-        if window < 2:
-            share = (window_px - 1) / 2
-            kernel = torch.tensor([share, 1 - share, share], device=self._device)
-        else:
-            kernel = torch.ones(window | 1, device=self._device)
+        kernel = _gaussian(math.sqrt((window_px**2 - 1) / 12), self._device)
         kernel = kernel / kernel.square().sum().sqrt()
         margin = len(kernel) - 1
         field = self.white((self.shape[0] + margin, self.shape[1] + margin))
@@ -96,8 +90,9 @@ def axial_sigma(depth: Tensor, cosine: Tensor, infrared: Tensor, sensor: Sensor)
         theta = torch.acos(cosine.clamp(0, 1)).clamp(max=_STEEPEST)
         sigma = sigma + sensor.grazing_noise_mm * depth**1.5 * theta.square() / (math.pi / 2 - theta).square()
     if sensor.family == "flight":
-        # Shot noise: darker surfaces return less light.
-        sigma = sigma / (infrared.clamp(min=0.1) / 0.5).sqrt()
+        # Noise of the light itself and of the read-out, over the light: darker surfaces return less.
+        light = infrared.clamp(min=_DARKEST)
+        sigma = sigma * (0.5 / light) * ((light + _READ_OUT) / (0.5 + _READ_OUT)).sqrt()
     return 1e-3 * sigma.clamp(min=0.0)
 
 
@@ -108,7 +103,9 @@ def flight(seen: Seen, camera: Camera, sensor: Sensor, scale: float, chance: Cha
     mixed, lost = _mixed(seen.depth, light, sensor, scale, chance)
     reading = mixed + scale * _multipath(seen.depth, sensor)
     sigma = axial_sigma(seen.depth, seen.cosine, seen.infrared, sensor)
-    reading = reading + scale * sigma * chance.grained(sensor.grain_px)
+    # Drivers filter differently by version and mode.
+    grain = sensor.grain_px * (0.7 + 0.6 * chance.numbers(1)[0])
+    reading = reading + scale * sigma * chance.grained(grain)
     reading = reading + 1e-3 * scale * _drift(sensor, camera, chance)
     lost |= holes(seen, sensor, scale, chance)
     return torch.where((mixed > 0) & ~lost, reading, 0.0)
@@ -281,11 +278,23 @@ def opened(field: Tensor, radius_px: int) -> Tensor:
 
 def _box(field: Tensor, window: int) -> Tensor:
     """Mean (h, w) over a window of odd width, zeros beyond the rim."""
-    return functional.avg_pool2d(field[None, None], window, stride=1, padding=window // 2)[0, 0]
+    rows = functional.avg_pool2d(field[None, None], (window, 1), stride=1, padding=(window // 2, 0))
+    return functional.avg_pool2d(rows, (1, window), stride=1, padding=(0, window // 2))[0, 0]
+
+
+def _spline_weights(size: int, period: float, start: float, device: torch.device) -> Tensor:
+    """Shares (size, nodes) of a cubic B-spline's nodes in each pixel, scaled so that unit nodes keep unit variance."""
+    at = torch.arange(size, device=device, dtype=torch.float32) / period + start + 1
+    nodes = torch.arange(math.ceil(size / period + start) + 4, device=device, dtype=torch.float32)
+    away = (at[:, None] - nodes).abs()
+    inner = 2 / 3 - away.square() * (1 - away / 2)
+    outer = (2 - away).clamp(min=0).pow(3) / 6
+    shares = torch.where(away < 1, inner, outer)
+    return shares / shares.square().sum(1, keepdim=True).sqrt()
 
 
 def _gaussian(sigma: float, device: torch.device) -> Tensor:
-    reach = max(1, math.ceil(2.5 * sigma))
+    reach = max(1, round(2.2 * sigma))
     at = torch.arange(-reach, reach + 1, device=device, dtype=torch.float32)
     kernel = torch.exp(-0.5 * (at / sigma).square())
     return kernel / kernel.sum()

@@ -14,6 +14,9 @@ JUMP = 0.02
 # Distances compare in steps of 10 micrometres, packed above the index of the reading.
 _STEPS_A_METRE = 1e5
 _INDEX_BITS = 21
+_CLOSEST_M = 1e-3
+# Patches of a slanted surface part by less than this.
+_OVERLAP_PX = 0.1
 _NOTHING = torch.iinfo(torch.int64).max
 
 
@@ -42,65 +45,69 @@ def _ray_grid(camera: Camera, like: Tensor) -> tuple[Tensor, Tensor]:
 def _nearest_patch(depth: Tensor, sensor: Camera, color: Camera, moved: NDArray) -> Tensor:
     """Index (H, W) i64 of the reading whose patch lies nearest over each colour pixel's centre, -1 for none."""
     x, y = _ray_grid(sensor, depth)
-    r, t = moved[:3, :3], moved[:3, 3]
-    px, py, pz = ((r[i, 0] * x + r[i, 1] * y + r[i, 2]) * depth + t[i] for i in range(3))
-    index = torch.nonzero((depth > 0) & (pz > 1e-3), as_tuple=False)
-    index = index[:, 0] * depth.shape[1] + index[:, 1]
-    z = pz.reshape(-1)[index]
-    u = px.reshape(-1)[index] / z * color.fx + color.cx
-    v = py.reshape(-1)[index] / z * color.fy + color.cy
-    key = ((z * _STEPS_A_METRE).long() << _INDEX_BITS) | index
-    half_u, half_v = 0.5 * color.fx / sensor.fx + 0.1, 0.5 * color.fy / sensor.fy + 0.1
-    left, top = torch.ceil(u - half_u), torch.ceil(v - half_v)
-    best = torch.full((color.height * color.width,), _NOTHING, dtype=torch.int64, device=depth.device)
-    for row in range(int(2 * half_v) + 1):
-        for column in range(int(2 * half_u) + 1):
-            cu, cv = left + column, top + row
-            inside = (cu <= u + half_u) & (cv <= v + half_v)
-            inside &= (cu >= 0) & (cv >= 0) & (cu < color.width) & (cv < color.height)
-            place = torch.where(inside, cv * color.width + cu, 0).long()
-            best.scatter_reduce_(0, place, torch.where(inside, key, _NOTHING), "amin")
-    found = best & ((1 << _INDEX_BITS) - 1)
-    return torch.where(best == _NOTHING, -1, found).reshape(color.height, color.width)
+    px, py, pz = ((x * rx + y * ry + rz) * depth + t for rx, ry, rz, t in moved[:3].tolist())
+    valid = (depth > 0) & (pz > _CLOSEST_M)
+    pz = pz.clamp(min=_CLOSEST_M)
+    index = torch.arange(depth.numel(), device=depth.device).reshape(depth.shape)
+    key = torch.where(valid, ((pz * _STEPS_A_METRE).long() << _INDEX_BITS) | index, _NOTHING)
+    columns = _covered(px / pz * color.fx + color.cx, 0.5 * color.fx / sensor.fx + _OVERLAP_PX, color.width)
+    rows = _covered(py / pz * color.fy + color.cy, 0.5 * color.fy / sensor.fy + _OVERLAP_PX, color.height)
+    # A margin of one pixel around the picture takes what falls off it.
+    stride = color.width + 2
+    best = torch.full(((color.height + 2) * stride,), _NOTHING, dtype=torch.int64, device=depth.device)
+    for row, within_row in rows:
+        for column, within_column in columns:
+            kept = torch.where(within_row & within_column, key, _NOTHING)
+            best.scatter_reduce_(0, (row * stride + column).reshape(-1), kept.reshape(-1), "amin")
+    best = best.reshape(color.height + 2, stride)[1:-1, 1:-1]
+    return torch.where(best == _NOTHING, -1, best & ((1 << _INDEX_BITS) - 1))
+
+
+def _covered(centre: Tensor, half: float, size: int) -> list[tuple[Tensor, Tensor]]:
+    """Pixel centres within `half` of each patch's centre: their index (h, w) i64 counted from -1, and if they are."""
+    first = torch.ceil(centre - half)
+    last = centre + half
+    found = []
+    for step in range(int(2 * half) + 1):
+        at = first + step
+        found.append((at.clamp(-1, size).long() + 1, at <= last))
+    return found
 
 
 def _interpolated(depth: Tensor, winner: Tensor, sensor: Camera, color: Camera, moved: NDArray) -> Tensor:
     """Where each colour ray meets the surface around its winning reading: (H, W) m along the colour axis."""
     back = np.linalg.inv(moved)
     x, y = _ray_grid(color, depth)
-    r, o = back[:3, :3], back[:3, 3]
-    dx, dy, dz = (r[i, 0] * x + r[i, 1] * y + r[i, 2] for i in range(3))
-    found = winner >= 0
+    dx, dy, dz = (x * rx + y * ry + rz for rx, ry, rz, _ in back[:3].tolist())
+    ox, oy, oz = back[:3, 3].tolist()
     index = winner.clamp(min=0)
     near = depth.reshape(-1)[index]
-    row, column = torch.div(index, depth.shape[1], rounding_mode="floor"), index % depth.shape[1]
-    z = near
-    # Depth changes slowly along the short way that a ray's foot moves, so fixed-point steps converge at once.
-    for _ in range(3):
-        along = (z - o[2]) / dz
-        u = (along * dx + o[0]) / z * sensor.fx + sensor.cx
-        v = (along * dy + o[1]) / z * sensor.fy + sensor.cy
-        z = _surface_depth(depth, torch.clamp(u, column - 1, column + 1), torch.clamp(v, row - 1, row + 1), near)
-    return torch.where(found, (z - o[2]) / dz, 0.0)
+    # The ray's foot at the winner's depth lies within the winner's patch; its parallax within a patch is negligible.
+    along = (near - oz) / dz
+    inverse = 1 / near.clamp(min=_CLOSEST_M)
+    u = (along * dx + ox) * inverse * sensor.fx + sensor.cx
+    v = (along * dy + oy) * inverse * sensor.fy + sensor.cy
+    z = _surface_depth(depth, u, v, inverse)
+    return torch.where(winner >= 0, (z - oz) / dz, 0.0)
 
 
 def _surface_depth(depth: Tensor, u: Tensor, v: Tensor, near: Tensor) -> Tensor:
-    """Depth at (u, v) (H, W) from the four readings around where all lie with `near`, else `near`."""
+    """Depth at (u, v) (H, W) from the four readings around where all lie with the inverse depth `near`, else that."""
     height, width = depth.shape
     u, v = u.clamp(0, width - 1), v.clamp(0, height - 1)
-    u0, v0 = u.floor().clamp(max=max(width - 2, 0)), v.floor().clamp(max=max(height - 2, 0))
-    fu, fv = u - u0, v - v0
+    left, top = u.floor().clamp(max=max(width - 2, 0)), v.floor().clamp(max=max(height - 2, 0))
+    share_u, share_v = u - left, v - top
     right, below = min(1, width - 1), width * min(1, height - 1)
-    first = (v0 * width + u0).long()
-    flat = depth.reshape(-1)
+    first = (top * width + left).long()
+    # Planes are linear in 1 / depth over a picture; no reading counts as infinitely far.
+    flat = torch.where(depth > 0, 1 / depth.clamp(min=_CLOSEST_M), 0.0).reshape(-1)
     a, b, c, d = flat[first], flat[first + right], flat[first + below], flat[first + right + below]
     low = torch.minimum(torch.minimum(a, b), torch.minimum(c, d))
     high = torch.maximum(torch.maximum(a, b), torch.maximum(c, d))
-    smooth = (low > 0) & (high - low < JUMP * near) & ((a - near).abs() < JUMP * near)
-    # Planes are linear in 1 / depth over a picture.
-    a, b, c, d = (1.0 / torch.where(smooth, corner, 1.0) for corner in (a, b, c, d))
-    inverse = (a + (b - a) * fu) * (1 - fv) + (c + (d - c) * fu) * fv
-    return torch.where(smooth, 1.0 / inverse, near)
+    smooth = (low > (1 - JUMP) * near) & (high < (1 + JUMP) * near) & (high - low < JUMP * near)
+    upper = a + (b - a) * share_u
+    inverse = upper + (c + (d - c) * share_u - upper) * share_v
+    return 1 / torch.where(smooth, inverse, near)
 
 
 def _fill_gaps(depth: Tensor) -> Tensor:
