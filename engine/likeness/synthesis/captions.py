@@ -62,8 +62,7 @@ def garment_words(
     if fabric is not None:
         denim = fabric.material == "denim" and named in ("trousers", "pants")
         named = "jeans" if denim else named
-        colors = fabric.color_words.replace("denim blue", "blue") if fabric.material == "denim" else fabric.color_words
-        words += [colors, fabric.pattern_words]
+        words += [fabric.color_words, fabric.pattern_words]
         if fabric.material in SPOKEN and not denim and not (fabric.material == "knitted" and fabric.pattern == "ribs"):
             words.append(fabric.material)
     phrase = " ".join([word for word in words if word] + [named])

@@ -162,6 +162,10 @@ class Fabric:
             return "green" if self.pattern == "camouflage" and _is_green(self.colors[0]) else name_of(self.colors[0])
         second = ("stripes", "plaid", "gingham", "dots", "zebra", "argyle", "chevron", "gradient")
         names = [name_of(color) for color in self.colors[: 2 if self.pattern.endswith(second) else 1]]
+        if self.pattern == "gingham":
+            names = [names[0], "white"]
+        if self.material == "denim":
+            names = [name.replace("steel blue", "blue") for name in names]
         return " and ".join(dict.fromkeys(names))
 
     @property
@@ -307,7 +311,7 @@ def _draw_one(rng: np.random.Generator, category: str) -> Fabric:
         round(float(np.exp(rng.uniform(np.log(low), np.log(high)))), 4),
         round(float(rng.uniform(-0.9, 0.9)), 3),
         material,
-        str(rng.choice(["none", "detail", "texture"], p=[0.45, 0.43, 0.12])),
+        str(rng.choice(["none", "detail"])),
         round(float(rng.beta(1.2, 5)), 3),
         round(float(rng.beta(0.6, 14)), 3),
         tailoring.draw_blocks(rng, category, pattern, colors),
@@ -322,7 +326,7 @@ def _draw_one(rng: np.random.Generator, category: str) -> Fabric:
 
 def _draw_colors(rng: np.random.Generator, pattern: str, material: str, category: str) -> tuple[Rgb, ...]:
     among = {
-        "denim": ("denim blue", "denim blue", "dark blue", "navy", "light blue", "black", "charcoal"),
+        "denim": ("steel blue", "steel blue", "dark blue", "navy", "light blue", "black", "charcoal"),
         "leather": ("black", "black", "brown", "dark brown", "tan", "maroon"),
         "suede": ("brown", "tan", "dark brown", "black", "beige"),
         "straw": ("beige", "cream", "tan"),

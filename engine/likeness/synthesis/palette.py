@@ -23,7 +23,7 @@ NAMED: dict[str, tuple[int, int, int]] = {
     "tan": (170, 124, 78),
     "navy": (28, 34, 66),
     "dark blue": (36, 50, 96),
-    "denim blue": (78, 104, 146),
+    "steel blue": (78, 104, 146),
     "blue": (40, 84, 176),
     "light blue": (150, 188, 220),
     "teal": (20, 110, 116),
@@ -51,7 +51,7 @@ NAMED: dict[str, tuple[int, int, int]] = {
 # How often people wear each: dark and neutral colours dominate wardrobes.
 WORN: dict[str, float] = {
     "black": 18, "charcoal": 8, "grey": 9, "light grey": 5, "white": 13, "cream": 4, "beige": 5, "khaki": 3,
-    "brown": 4, "dark brown": 3, "tan": 2, "navy": 10, "dark blue": 5, "denim blue": 4, "blue": 4, "light blue": 5,
+    "brown": 4, "dark brown": 3, "tan": 2, "navy": 10, "dark blue": 5, "steel blue": 4, "blue": 4, "light blue": 5,
     "teal": 1.5, "turquoise": 1, "dark green": 2.5, "olive": 3, "green": 2, "light green": 0.7, "mint": 0.8,
     "yellow": 1.5, "mustard": 1.5, "orange": 1.5, "peach": 1, "red": 5, "maroon": 3, "coral": 1.2, "pink": 3,
     "hot pink": 1.2, "magenta": 0.8, "purple": 2, "lilac": 1.2,

@@ -21,6 +21,11 @@ SCALES: dict[str, tuple[float, float]] = {
     "tie-dye": (0.08, 0.25), "gradient": (0.3, 0.7), "argyle": (0.06, 0.14), "chevron": (0.03, 0.1),
     "ribs": (0.006, 0.014), "corduroy": (0.006, 0.012), "herringbone": (0.012, 0.03), "lace": (0.02, 0.04),
 }  # fmt: skip
+# The least repeat in texels that shows a pattern for what it is; smaller prints on large garments are enlarged to it.
+FINEST = {
+    "horizontal stripes": 6, "vertical stripes": 6, "diagonal stripes": 6, "plaid": 16, "gingham": 6, "dots": 7,
+    "floral": 20, "leopard": 13, "zebra": 14, "argyle": 14, "chevron": 8, "lace": 14, "camouflage": 14,
+}  # fmt: skip
 MATERIAL_OF = {
     "denim": "denim", "leather": "leather", "corduroy": "corduroy", "ribs": "knitted", "argyle": "knitted",
     "lace": "lace", "felt": "felt", "straw": "straw", "canvas": "canvas", "pinstripe": "wool", "herringbone": "wool",
@@ -49,15 +54,22 @@ def pattern_colors(
 ) -> Floats:
     """sRGB colours (N, 3) 0..1 of a pattern in PATTERNS; scale: its repeat in metres; angle in radians."""
     paint = PATTERNS.get(pattern, _plain)
+    scale = max(scale, FINEST.get(pattern, 0.0) * texel_m(texels))
     return paint(texels, np.asarray(colors, np.float32), scale, angle, seed)
 
 
 def texel_m(texels: TexelMap) -> float:
-    """Side of a texel on the cloth, metres (median)."""
-    step = np.flatnonzero((np.diff(texels.index) == 1) & (np.diff(texels.face) == 0))[:4000]
-    if not len(step):
-        return 0.003
-    return float(np.median(np.linalg.norm(texels.position[step + 1] - texels.position[step], axis=1))) + 1e-5
+    """Side of a texel on the cloth, metres (median of the longer side)."""
+    place = np.full(texels.size * texels.size, -1, np.int32)
+    place[texels.index] = np.arange(len(texels.index))
+    here = np.arange(0, len(texels.index), 23)
+    longest = np.zeros(len(here))
+    for step in (1, texels.size):
+        other = place[np.minimum(texels.index[here] + step, len(place) - 1)]
+        apart = np.linalg.norm(texels.position[other] - texels.position[here], axis=1)
+        # Neighbours that lie far apart belong to two islands.
+        longest = np.maximum(longest, np.where((other >= 0) & (apart < 0.03), apart, 0))
+    return float(np.median(longest)) + 1e-4
 
 
 def band(coordinate: NDArray, period: float, share: float, soft: float) -> Floats:

@@ -102,8 +102,8 @@ def map_texels(
     """
     landmarks = Landmarks() if joints is None else Landmarks.from_joints(joints)
     index, face, bary = rasterize(corner_uvs, size)
-    corners = vertices[faces[face]]
-    position = np.einsum("nk,nkc->nc", bary, corners).astype(np.float32)
+    corner = faces[face]
+    position = sum(bary[:, k : k + 1] * vertices[corner[:, k]] for k in range(3)).astype(np.float32)
     vertex_region = _regions(vertices, landmarks, legs)
     region = _regions(position, landmarks, legs)
     across, along, turn = _cloth_coordinates(position, region, vertices, vertex_region, landmarks)
@@ -119,7 +119,7 @@ def map_texels(
         across,
         along,
         turn,
-        np.einsum("nk,nk->n", bary, edge[faces[face]]).astype(np.float32),
+        (bary * edge[corner]).sum(1).astype(np.float32),
         piece[faces[face, 0]],
         _nearest(index, size),
         landmarks,
@@ -134,51 +134,56 @@ def rasterize(corner_uvs: Floats, size: int) -> tuple[Ints, Ints, Floats]:
     """
     shift = np.floor(corner_uvs.mean(1, keepdims=True) + 1e-9)
     uv = (corner_uvs - shift) * np.array([1, -1]) + np.array([0, 1])
-    corner = (uv * size - 0.5).astype(np.float64)
-    low = np.ceil(corner.min(1) - 1e-6).astype(np.int64)
-    high = np.floor(corner.max(1) + 1e-6).astype(np.int64)
-    extent = np.maximum(high - low + 1, 0)
+    corner = uv * size - 0.5
+    low = np.ceil(corner.min(1) - 1e-6).astype(np.int32)
+    extent = np.maximum(np.floor(corner.max(1) + 1e-6).astype(np.int32) - low + 1, 0)
     counts = extent[:, 0] * extent[:, 1]
-    face = np.repeat(np.arange(len(corner)), counts)
-    offset = np.arange(len(face)) - np.repeat(np.cumsum(counts) - counts, counts)
-    width = extent[face, 0]
-    x, y = low[face, 0] + offset % np.maximum(width, 1), low[face, 1] + offset // np.maximum(width, 1)
-    bary = _barycentric(corner, face, x, y)
-    inside = (bary > -1e-4).all(1)
-    index = (y[inside] % size) * size + x[inside] % size
-    found, bary = face[inside], bary[inside]
+    face = np.repeat(np.arange(len(corner), dtype=np.int32), counts)
+    offset = np.arange(len(face), dtype=np.int32) - np.repeat((np.cumsum(counts) - counts).astype(np.int32), counts)
+    row, column = np.divmod(offset, np.repeat(np.maximum(extent[:, 0], 1), counts))
+    second, third = _shares(corner, low, counts, column, row)
+    inside = np.flatnonzero((second > -1e-4) & (third > -1e-4) & (second + third < 1.0001))
+    face, second, third = face[inside], second[inside], third[inside]
+    x, y = low[face, 0] + column[inside], low[face, 1] + row[inside]
     middle = np.floor(corner.mean(1) + 0.5).astype(np.int64)
     # The middles come first, so that a texel that some triangle truly covers is overwritten by it.
-    index = np.concatenate([(middle[:, 1] % size) * size + middle[:, 0] % size, index])
-    found = np.concatenate([np.arange(len(corner)), found])
-    bary = np.concatenate([np.full((len(corner), 3), 1 / 3), bary])
-    owner = np.full(size * size, -1, np.int64)
-    owner[index] = np.arange(len(index))
+    index = np.concatenate([(middle[:, 1] % size) * size + middle[:, 0] % size, (y % size) * size + x % size])
+    owner = np.full(size * size, -1, np.int32)
+    owner[index] = np.arange(len(index), dtype=np.int32)
     texels = np.flatnonzero(owner >= 0)
     chosen = owner[texels]
-    return texels.astype(np.int32), found[chosen].astype(np.int32), bary[chosen].astype(np.float32)
+    third_part = np.full(len(corner), 1 / 3, np.float32)
+    found = np.concatenate([np.arange(len(corner), dtype=np.int32), face])[chosen]
+    v, w = np.concatenate([third_part, second])[chosen], np.concatenate([third_part, third])[chosen]
+    return texels.astype(np.int32), found, np.stack([1 - v - w, v, w], 1)
 
 
-def _barycentric(corner: NDArray, face: NDArray, x: NDArray, y: NDArray) -> NDArray:
-    a, b, c = corner[:, 0], corner[:, 1], corner[:, 2]
-    area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
-    inverse = np.where(np.abs(area) > 1e-12, 1 / np.where(np.abs(area) > 1e-12, area, 1), 0)
-    # Affine functions of x and y for the shares of the second and third corner.
-    second = np.stack([(c[:, 1] - a[:, 1]), -(c[:, 0] - a[:, 0])], 1) * inverse[:, None]
-    third = np.stack([-(b[:, 1] - a[:, 1]), (b[:, 0] - a[:, 0])], 1) * inverse[:, None]
-    dx, dy = x - a[face, 0], y - a[face, 1]
-    v = second[face, 0] * dx + second[face, 1] * dy
-    w = third[face, 0] * dx + third[face, 1] * dy
-    flat = inverse[face] == 0
-    return np.stack([np.where(flat, -1, 1 - v - w), v, w], 1)
+def _shares(
+    corner: NDArray, low: Ints, counts: Ints, column: Ints, row: Ints
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Barycentric shares of the second and third corner at texels `column`, `row` of each face's bounding box."""
+    (ax, ay), (bx, by), (cx, cy) = (corner[:, k].T for k in range(3))
+    area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+    # A face without area covers nothing: its shares are kept outside.
+    inverse = np.where(np.abs(area) > 1e-9, 1 / np.where(np.abs(area) > 1e-9, area, 1), 0)
+    x0, y0 = low[:, 0] - ax, low[:, 1] - ay
+    found = []
+    for along_x, along_y in (((cy - ay) * inverse, (ax - cx) * inverse), ((ay - by) * inverse, (bx - ax) * inverse)):
+        start = np.where(inverse == 0, -1, along_x * x0 + along_y * y0).astype(np.float32)
+        value = np.repeat(start, counts)
+        value += np.repeat(along_x.astype(np.float32), counts) * column
+        value += np.repeat(along_y.astype(np.float32), counts) * row
+        found.append(value)
+    return found[0], found[1]
 
 
 def distance_to_hem(vertices: Floats, faces: Ints) -> Floats:
     """Distance (V,) f32 m of each vertex to the nearest open edge of the mesh; 9 where nothing is open."""
     from scipy.spatial import cKDTree
 
-    edges = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), 1)
-    key, count = np.unique(edges[:, 0].astype(np.int64) * len(vertices) + edges[:, 1], return_counts=True)
+    start, end = faces.ravel(), np.roll(faces, -1, 1).ravel()
+    key = np.minimum(start, end).astype(np.int64) * len(vertices) + np.maximum(start, end)
+    key, count = np.unique(key, return_counts=True)
     rim = np.unique(np.concatenate([key[count == 1] // len(vertices), key[count == 1] % len(vertices)]))
     if not len(rim):
         return np.full(len(vertices), 9, np.float32)
@@ -244,7 +249,8 @@ class _Tube:
     def around(cls, points: Floats, axis: int, side: int, front: int) -> _Tube:
         start = float(points[:, axis].min())
         bins = ((points[:, axis] - start) / _BIN_M).astype(int)
-        count = int(bins.max()) + 1
+        # One more, so that every step has a following one.
+        count = int(bins.max()) + 2
         low, high = np.full((count, 2), np.inf), np.full((count, 2), -np.inf)
         for column, at in enumerate((side, front)):
             np.minimum.at(low[:, column], bins, points[:, at])
@@ -253,27 +259,29 @@ class _Tube:
         steps = np.arange(count)
         centre, half = np.empty((count, 2), np.float32), np.empty((count, 2), np.float32)
         for column in range(2):
-            middle = np.interp(steps, steps[filled], ((low + high) / 2)[filled, column])
-            width = np.interp(steps, steps[filled], ((high - low) / 2)[filled, column])
+            least, most = low[filled, column], high[filled, column]
+            middle = np.interp(steps, steps[filled], (least + most) / 2)
+            width = np.interp(steps, steps[filled], (most - least) / 2)
             centre[:, column] = gaussian_filter1d(middle, 2.5, mode="nearest")
             half[:, column] = np.maximum(gaussian_filter1d(width, 2.5, mode="nearest"), 0.02)
         return cls(axis, side, front, start, centre, half)
 
     def around_it(self, points: Floats) -> tuple[Floats, Floats]:
         """Arc length (N,) from the middle of the front or back, its sign that of the side; angle (N,), 0 in front."""
-        step = (points[:, self.axis] - self.start) / _BIN_M
-        steps = np.arange(len(self.centre)) + 0.5
-        centre, half = (
-            np.stack([np.interp(step, steps, a[:, k]) for k in range(2)], 1) for a in (self.centre, self.half)
-        )
-        away = points[:, [self.side, self.front]] - centre
-        turn = np.arctan2(away[:, 0] / half[:, 0], away[:, 1] / half[:, 1])
-        folded = np.arcsin(np.clip(np.sin(turn), -1, 1))
-        # Arc length of an ellipse: a fixed quadrature of the speed along it.
-        nodes = (np.arange(4) + 0.5) / 4
-        angle = np.abs(folded)[:, None] * nodes
-        speed = np.hypot(half[:, :1] * np.cos(angle), half[:, 1:] * np.sin(angle)).mean(1)
-        return (folded * speed).astype(np.float32), turn.astype(np.float32)
+        step = np.clip((points[:, self.axis] - self.start) / _BIN_M - 0.5, 0, len(self.centre) - 1.001)
+        low = step.astype(np.int32)
+        share = (step - low).astype(np.float32)[:, None]
+        centre, half = (a[low] + (a[low + 1] - a[low]) * share for a in (self.centre, self.half))
+        away = (points[:, [self.side, self.front]] - centre) / half
+        turn = np.arctan2(away[:, 0], away[:, 1])
+        folded = np.abs(turn)
+        folded = np.minimum(folded, np.float32(np.pi) - folded)
+        # Simpson's rule for the arc of an ellipse, the half angle's cosine from the whole one's.
+        cosine = np.cos(folded)
+        a2, b2 = half[:, 0] ** 2, half[:, 1] ** 2
+        middle = np.sqrt(np.maximum(a2 * (1 + cosine) + b2 * (1 - cosine), 0) / 2)
+        speed = (half[:, 0] + 4 * middle + np.sqrt(a2 * cosine**2 + b2 * (1 - cosine**2))) / 6
+        return (np.sign(turn) * folded * speed).astype(np.float32), turn.astype(np.float32)
 
 
 def _nearest(index: Ints, size: int) -> Ints:
