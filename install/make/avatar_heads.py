@@ -46,7 +46,22 @@ def finish_head(work: Work, inside: Array, caption: str, rng: np.random.Generato
     neck = local_mean(place[bare], lab[bare])(place[wanted]) if len(bare) > 100 else skin
     grain = rng.standard_normal((len(wanted), 1)) * (1.5, 0.2, 0.2)
     work.out[wanted] = (1 - hairy) * neck + hairy * (neck if hair is None else hair + grain)
+    if hair is not None:
+        _color_strands(work, inside, face, hair, rng)
     return hair
+
+
+def _color_strands(work: Work, inside: Array, face: int, hair: Array, rng: np.random.Generator) -> None:
+    """Give small unseen pieces at the back of the head, which are strands of hair, its colour `hair` (3,) Lab."""
+    texels = work.texels
+    skull = inside & (texels.component == face)
+    middle = np.median(texels.position[skull, 2])
+    for component in np.unique(texels.component[inside]):
+        part = inside & (texels.component == component)
+        few = (part & work.sources).sum() < ENOUGH
+        if component != face and few and texels.position[part, 2].mean() < middle:
+            goal = part & ~work.fixed
+            work.out[goal] = hair + rng.standard_normal((int(goal.sum()), 1)) * (1.5, 0.2, 0.2)
 
 
 def _hangs(turn: Turn, have: Array, lab: Array, hair: Array, skin: Array) -> Array:
