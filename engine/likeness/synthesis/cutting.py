@@ -168,18 +168,36 @@ def grow(piece: Piece, loop: NDArray[np.int64], rows: Sequence[NDArray]) -> Piec
         return piece
     count, size = len(piece.vertices), len(loop)
     ring = np.concatenate([loop, *(count + k * size + np.arange(size) for k in range(len(rows)))])
-    ring = ring.reshape(len(rows) + 1, size)
-    here, right = ring, np.roll(ring, -1, 1)
-    # The loop runs along its faces, so the new ones run against it.
-    first = np.stack([right[:-1], here[:-1], here[1:]], 2).reshape(-1, 3)
-    second = np.stack([right[:-1], here[1:], right[1:]], 2).reshape(-1, 3)
-    faces = np.concatenate([piece.faces, first, second]).astype(np.int32)
+    fresh = _strip_faces(ring.reshape(len(rows) + 1, size))
     repeat = np.tile(loop, len(rows))
     return Piece(
         np.concatenate([piece.vertices, *rows]).astype(np.float32),
-        faces,
-        np.concatenate([piece.corner_uvs, np.zeros((2 * len(first), 3, 2), np.float32)]),
+        np.concatenate([piece.faces, fresh]).astype(np.int32),
+        np.concatenate([piece.corner_uvs, np.zeros((len(fresh), 3, 2), np.float32)]),
         np.concatenate([piece.skin_joints, piece.skin_joints[repeat]]),
         np.concatenate([piece.skin_weights, piece.skin_weights[repeat]]),
         np.concatenate([piece.slack, piece.slack[repeat]]),
     )
+
+
+def flap(piece: Piece, loop: NDArray[np.int64], rows: Sequence[NDArray]) -> Piece:
+    """Cloth folded back over a border: as `grow` from copies of the border in the first row, facing the other way."""
+    size = len(loop)
+    repeat = np.tile(loop, len(rows))
+    faces = _strip_faces(np.arange(size * len(rows)).reshape(len(rows), size))[:, ::-1]
+    return Piece(
+        np.concatenate(rows).astype(np.float32),
+        faces.astype(np.int32),
+        np.zeros((len(faces), 3, 2), np.float32),
+        piece.skin_joints[repeat],
+        piece.skin_weights[repeat],
+        piece.slack[repeat],
+    )
+
+
+def _strip_faces(rings: NDArray) -> NDArray:
+    """Triangles between rings (R, n) of vertices, each closed; the first runs along the faces it continues."""
+    right = np.roll(rings, -1, 1)
+    first = np.stack([right[:-1], rings[:-1], rings[1:]], 2).reshape(-1, 3)
+    second = np.stack([right[:-1], rings[1:], right[1:]], 2).reshape(-1, 3)
+    return np.concatenate([first, second])

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from likeness.synthesis.captions import caption, garment_words
+from likeness.synthesis.cutting import clip
 from likeness.synthesis.fabric import Fabric, paint_fabric
 from likeness.synthesis.figure import Bytes, Dressed, Finish, Layer
 from likeness.synthesis.garments import MADE, hang, made_piece, opened
-from likeness.synthesis.layering import covered, push_outside, samples
+from likeness.synthesis.hair import grown_hair
+from likeness.synthesis.hair_colors import HairColor, hair_words
+from likeness.synthesis.layering import covered, push_outside, samples, settled
 from likeness.synthesis.outfits import Wear
 from likeness.synthesis.pack import Pack
 from likeness.synthesis.pieces import Pattern, Piece, pattern
 from likeness.synthesis.recipes import Recipe
 from likeness.synthesis.skeleton import binding_of, parts_of_weights
+from likeness.synthesis.skins import Complexion, paint_skin
 from likeness.synthesis.subdivision import split_quads
 from likeness.synthesis.wearer import Wearer
 
-GAP_M = 0.003
-TEXTURE_PX = 512
+GAP_M, TUCK_M = 0.003, 0.04
+TEXTURE_PX, SKIN_PX = 512, 1024
+HAIR_GAP_M, HAIR_ORDER, BEARD_ORDER = 0.005, 54, 3
 FINISHES = {
     "skin": Finish(0.03, 0.45, 0.25),
     "eye": Finish(0.04, 0.08, 0.1),
@@ -40,13 +46,12 @@ def dress(recipe: Recipe, pack: Pack) -> Dressed:
     clothes = _clothes(recipe, wearer)
     layers = [_skin_layer(recipe, wearer, clothes)]
     layers.append(_item_layer(wearer, pattern(pack, "HighPolyEyes", recipe.eyes), "HighPolyEyes", "eye", 1))
-    if recipe.hair:
-        layers.append(_item_layer(wearer, pattern(pack, recipe.hair, None, "all", False), recipe.hair, "hair", 54))
+    layers.extend(_hair_layers(recipe, wearer, clothes))
     layers = sorted([*layers, *(_cloth_layer(wearer, worn) for worn in clothes)], key=lambda layer: layer.order)
     rest = wearer.rest
     return Dressed(
         recipe.to_dict(),
-        caption(recipe, layers),
+        described(recipe, layers),
         tuple(layers),
         rest.joints,
         rest.betas,
@@ -70,7 +75,8 @@ def _clothes(recipe: Recipe, wearer: Wearer) -> list[_Worn]:
     done: list[_Worn] = []
     inner = [(wearer.skin, wearer.skin_normals)]
     for number, wear in enumerate(recipe.wears):
-        piece = made_piece(wearer, wear.item, wear.texture, wear.part, wear.cut, recipe.seed + number)
+        over = replace(wearer, worn=tuple(points for points, _ in inner[1:])) if wear.slot == "coat" else wearer
+        piece = made_piece(over, wear.item, wear.texture, wear.part, wear.cut, recipe.seed + number)
         color, alpha = None, None
         if wear.item != MADE:
             own = pattern(wearer.pack, wear.item, wear.texture, wear.part)
@@ -78,7 +84,7 @@ def _clothes(recipe: Recipe, wearer: Wearer) -> list[_Worn]:
         if wear.slot not in ("glasses", "hat"):
             points, normals = (np.concatenate(arrays) for arrays in zip(*inner, strict=True))
             gap = 0.0015 if wear.slot in ("shoes", "boots") else GAP_M
-            piece = piece.moved(push_outside(piece.vertices, points, normals, gap))
+            piece = settled(piece, points, normals, gap)
         if wear.cut.opening is not None:
             piece = opened(piece, wearer, wear.cut.opening)
         if wear.slot not in ("glasses", "hat", "shoes", "boots"):
@@ -86,15 +92,30 @@ def _clothes(recipe: Recipe, wearer: Wearer) -> list[_Worn]:
         if wear.slot not in ("glasses", "hat"):
             inner.append(samples(piece, alpha))
         done.append(_Worn(wear, piece, color, alpha))
-    return done
+    return _tucked(done)
+
+
+def _tucked(clothes: list[_Worn]) -> list[_Worn]:
+    """Tucked tops end a little below the waistband, or they would show through it."""
+    waists = [worn.piece.vertices[:, 1].max() for worn in clothes if worn.wear.slot in ("bottom", "skirt")]
+    if not waists:
+        return clothes
+    end = min(waists) - TUCK_M
+    return [
+        replace(worn, piece=clip(worn.piece, worn.piece.vertices[:, 1] - end)) if worn.wear.slot == "tucked" else worn
+        for worn in clothes
+    ]
 
 
 def _cloth_layer(wearer: Wearer, worn: _Worn) -> Layer:
     wear = worn.wear
     kind = _KIND_OF_SLOT.get(wear.slot, "cloth")
-    color, finish, words = worn.color, FINISHES[kind], wear.noun
-    if wear.fabric is not None:
-        fabric = Fabric.from_dict(wear.fabric)
+    color, finish = worn.color, FINISHES[kind]
+    fabric = None if wear.fabric is None else Fabric.from_dict(wear.fabric)
+    words = garment_words(
+        wear.category, fabric, wear.sleeve_words, wear.length_words, wear.wide, wear.open, noun=wear.noun
+    )
+    if fabric is not None:
         piece = worn.piece
         color = paint_fabric(
             fabric,
@@ -105,18 +126,45 @@ def _cloth_layer(wearer: Wearer, worn: _Worn) -> Layer:
             TEXTURE_PX,
             joints=wearer.rest.joints,
         )
-        finish, words = fabric.finish, f"{fabric.words} {wear.noun}"
+        finish = fabric.finish
     if color is None:
         raise ValueError("cloth of our own needs a fabric")
     name = wear.noun if wear.item == MADE else wear.item
     return layer_of(worn.piece, name, kind, wear.order, color, worn.alpha, words, finish)
 
 
-def caption(recipe: Recipe, layers: list[Layer]) -> str:
-    """One sentence without a full stop."""
-    who = ("girl" if recipe.woman else "boy") if recipe.years < 15 else ("woman" if recipe.woman else "man")
-    words = [layer.words for layer in layers if layer.words]
-    return f"A {who} wearing {', '.join(words)}" if words else f"A {who}"
+def described(recipe: Recipe, layers: list[Layer]) -> str:
+    """One English sentence without a full stop."""
+    color = HairColor.from_dict(recipe.hair.color) if recipe.hair.style else None
+    phrases = [layer.words for layer in sorted(layers, key=lambda layer: -layer.order) if layer.words]
+    return caption(
+        recipe.years,
+        recipe.macro["gender"],
+        phrases,
+        hair_words(color, recipe.hair.words),
+        rng=np.random.default_rng(recipe.seed),
+    )
+
+
+def _hair_layers(recipe: Recipe, wearer: Wearer, clothes: list[_Worn]) -> list[Layer]:
+    """Hair and beard; long hair lies over the clothes."""
+    layers = []
+    for shock in grown_hair(wearer, recipe.hair):
+        piece = shock.piece
+        low = np.flatnonzero(piece.vertices[:, 1] < wearer.measures.neck + 0.06)
+        shoulders = [
+            samples(worn.piece) for worn in clothes if worn.wear.slot not in ("shoes", "boots", "glasses", "hat")
+        ]
+        if shock.kind == "hair" and len(low) and shoulders:
+            points, normals = (np.concatenate(arrays) for arrays in zip(*shoulders, strict=True))
+            vertices = piece.vertices.copy()
+            vertices[low] = push_outside(vertices[low], points, normals, HAIR_GAP_M)
+            piece = piece.moved(vertices)
+        order = HAIR_ORDER if shock.kind == "hair" else BEARD_ORDER
+        layers.append(
+            layer_of(piece, shock.name, shock.kind, order, shock.color, shock.alpha, "", FINISHES[shock.kind])
+        )
+    return layers
 
 
 def _item_layer(wearer: Wearer, made: Pattern, name: str, kind: str, order: int) -> Layer:
@@ -178,7 +226,7 @@ def _skin_layer(recipe: Recipe, wearer: Wearer, clothes: list[_Worn]) -> Layer:
         rest.skin_weights[used],
         binding_of(pack).part[used][faces[:, 0]],
         np.zeros(len(used), np.float32),
-        pack.skin(recipe.skin),
+        paint_skin(Complexion.from_dict(recipe.complexion), pack.skin(recipe.skin), base, SKIN_PX),
         finish=FINISHES["skin"],
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,13 +52,16 @@ class Envelope:
         return np.stack([x, np.broadcast_to(height, x.shape), z], 1).astype(np.float32)
 
 
-def envelope(rest: RestBody, skin_count: int) -> Envelope:
-    """The envelope of a body's trunk and legs from the soles to the shoulders."""
+def envelope(rest: RestBody, skin_count: int, worn: Sequence[NDArray] = ()) -> Envelope:
+    """The envelope of a body's trunk and legs from the soles to the shoulders, with points (N, 3) of what is worn."""
     limb = rest.skin_weights[:skin_count] * (
         (rest.skin_joints[:skin_count] >= 15) & (rest.skin_joints[:skin_count] != 9)
     )
     points = rest.vertices[:skin_count][limb.sum(1) < 0.3].astype(np.float64)
     top = float(rest.joints[16, 1]) - 0.02
+    reach = float(np.abs(points[:, 0]).max())
+    clothes = [p[(np.abs(p[:, 0]) < reach) | (p[:, 1] < rest.joints[1, 1])] for p in worn]
+    points = np.concatenate([points, *clothes]).astype(np.float64)
     low = float(points[:, 1].min())
     heights = np.arange(low, top, STEP_M)
     axis = float(rest.joints[3, 2])

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
-from likeness.synthesis.cutting import border_edges, border_loops, clip, grow
-from likeness.synthesis.figure import Floats, vertex_normals
-from likeness.synthesis.pieces import Piece, pattern, tights
+from likeness.synthesis.cutting import border_loops, clip, flap, grow
+from likeness.synthesis.figure import Floats
+from likeness.synthesis.pieces import Piece, joined, pattern, tights
 from likeness.synthesis.skeleton import dense_weights, strongest_four
+from likeness.synthesis.smoothing import smooth_directions, smoothed
 from likeness.synthesis.unwrap import unwrap
 from likeness.synthesis.wearer import Measures, Wearer
 
 MADE = "made"
 ROW_M = 0.022
+# Rise and outward offset in metres of a collar's rows: what stands, and what folds back over it.
+COLLARS: dict[str, tuple[Sequence[tuple[float, float]], Sequence[tuple[float, float]]]] = {
+    "stand": (((0.012, 0.001), (0.024, 0.0), (0.036, 0.001)), ()),
+    "turtle": (((0.015, -0.004), (0.03, -0.008), (0.044, -0.01)),
+               ((0.044, -0.01), (0.048, -0.004), (0.042, 0.002), (0.03, 0.004), (0.016, 0.007))),
+    "fold": (((0.012, 0.0), (0.024, 0.0), (0.032, 0.001)),
+             ((0.032, 0.001), (0.035, 0.005), (0.031, 0.011), (0.014, 0.02), (-0.004, 0.027))),
+    "hood": (((0.015, 0.006), (0.028, 0.016), (0.034, 0.028)),
+             ((0.034, 0.028), (0.036, 0.038), (0.03, 0.048), (0.012, 0.056), (-0.01, 0.056), (-0.034, 0.046))),
+}  # fmt: skip
 # Where a skirt leaves the body, 0 waist .. 1 crotch: above the seat, which it bridges.
 SEAT = 0.42
 
@@ -77,7 +88,7 @@ def hang(piece: Piece, wearer: Wearer) -> Piece:
     off = wearer.off_skin(piece.vertices)[0]
     share = np.clip((off - 0.008) / 0.03, 0, 1)
     held = np.clip((wearer.measures.neck - 0.03 - piece.vertices[:, 1]) / 0.12, 0, 1)
-    return piece.with_slack(_smoothed(share * held * (3 - 2 * share) * share, piece, 2))
+    return piece.with_slack(smoothed(share * held * (3 - 2 * share) * share, piece, 2))
 
 
 def _trimmed(piece: Piece, at: Measures, cut: Cut, made: bool) -> Piece:
@@ -123,7 +134,7 @@ def _neck_field(vertices: Floats, at: Measures, depth: float, vee: bool) -> NDAr
 def _loosened(piece: Piece, wearer: Wearer, cut: Cut) -> Piece:
     """Moved off the skin along smooth normals; what drapes falls straight from the widest place above it."""
     at, vertices = wearer.measures, piece.vertices
-    normals = _smooth_directions(piece)
+    normals = smooth_directions(piece)
     from_neck = np.hypot(vertices[:, 0], np.clip(at.neck - vertices[:, 1], 0, None) * 0.8)
     ramp = np.clip((from_neck - 0.06) / 0.12, 0, 1)
     if cut.waist is not None:
@@ -139,12 +150,14 @@ def _loosened(piece: Piece, wearer: Wearer, cut: Cut) -> Piece:
     moved[:, 1] -= (0.45 * amount * (arm > 0)).astype(np.float32)
     if cut.drape:
         moved = _draped(moved, wearer, cut, arm)
+        if cut.leg is not None:
+            moved = _fallen_legs(moved, at, cut.drape)
     if cut.leg is not None:
         # Both legs stay on their side.
         low = vertices[:, 1] < at.crotch + 0.01
         side = np.sign(vertices[:, 0])
         moved[:, 0] = np.where(low, side * np.maximum(side * moved[:, 0], 0.003), moved[:, 0])
-    return piece.moved(_smoothed(moved, piece, 2))
+    return piece.moved(smoothed(moved, piece, 2))
 
 
 def _draped(vertices: Floats, wearer: Wearer, cut: Cut, arm: NDArray) -> Floats:
@@ -159,6 +172,31 @@ def _draped(vertices: Floats, wearer: Wearer, cut: Cut, arm: NDArray) -> Floats:
     radius = radius + (wanted - radius) * cut.drape * below
     placed = wearer.envelope.place(angle, radius, vertices[:, 1])
     return np.where((below > 0)[:, None], placed, vertices).astype(np.float32)
+
+
+def _fallen_legs(vertices: Floats, at: Measures, drape: float) -> Floats:
+    """Trouser legs that fall from thigh and calf instead of following the leg inwards."""
+    out = vertices.copy()
+    top = at.crotch - 0.06 * at.size
+    for side in (-1, 1):
+        mine = np.flatnonzero((vertices[:, 0] * side > 0) & (vertices[:, 1] < top))
+        if len(mine) < 30:
+            continue
+        points = vertices[mine].astype(np.float64)
+        row = ((top - points[:, 1]) / 0.03).astype(int)
+        count = np.maximum(np.bincount(row), 1)
+        middle = np.stack([np.bincount(row, points[:, axis]) / count for axis in (0, 2)], 1)
+        # Empty rows of the shortest trousers are none: the rows are wider than the mesh's.
+        across = points[:, [0, 2]] - middle[row]
+        radius, sector = np.linalg.norm(across, axis=1), (np.arctan2(*across.T) / (2 * np.pi) * 16).astype(int) % 16
+        widest = np.zeros((row.max() + 1, 16))
+        np.maximum.at(widest, (row, sector), radius)
+        widest = np.maximum.accumulate(widest, 0)
+        widest = (np.roll(widest, 1, 1) + 2 * widest + np.roll(widest, -1, 1)) / 4
+        wanted = np.maximum(widest[row, sector] * (1 - 0.12 * row / row.max()), radius)
+        grown = 1 + drape * (wanted / np.maximum(radius, 1e-6) - 1)
+        out[mine[:, None], [0, 2]] = middle[row] + across * grown[:, None]
+    return out
 
 
 def _skirted(piece: Piece, wearer: Wearer, cut: Cut, seed: int) -> Piece:
@@ -228,42 +266,12 @@ def _collared(piece: Piece, at: Measures, collar: str) -> Piece:
     out /= np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-9)
     back = np.clip(0.5 - 0.6 * out[:, 2:], 0, 1)
     up = np.array([0.0, 1.0, 0.0])
-    steps = {
-        "stand": [(0.012, 0.001), (0.024, 0.0), (0.036, 0.001)],
-        "turtle": [(0.015, -0.004), (0.03, -0.008), (0.046, -0.01), (0.05, -0.002), (0.036, 0.004), (0.02, 0.008)],
-        "fold": [(0.012, 0.0), (0.026, 0.0), (0.034, 0.003), (0.03, 0.011), (0.014, 0.02), (-0.004, 0.027)],
-        "hood": [(0.015, 0.006), (0.03, 0.016), (0.036, 0.034), (0.025, 0.05), (0.0, 0.056), (-0.03, 0.05)],
-    }[collar]
     share = 0.35 + 0.65 * back if collar == "hood" else np.ones_like(back)
     longer = 1 + 1.6 * back if collar == "hood" else np.ones_like(back)
-    size = at.size
-    rows = [base + up * rise * size * longer + out * outward * size * share * longer for rise, outward in steps]
-    return grow(piece, loop, rows)
 
+    def rows(steps: Sequence[tuple[float, float]]) -> list[NDArray]:
+        return [base + at.size * longer * (up * rise + out * outward * share) for rise, outward in steps]
 
-def _adjacency(piece: Piece) -> sparse.csr_matrix:
-    faces, count = piece.faces, len(piece.vertices)
-    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    graph = sparse.csr_matrix((np.ones(len(edges), np.float32), (edges[:, 0], edges[:, 1])), shape=(count, count))
-    graph = ((graph + graph.T) > 0).astype(np.float32)
-    return sparse.diags(1 / np.maximum(np.asarray(graph.sum(1)).ravel(), 1)) @ graph
-
-
-def _smoothed(values: NDArray, piece: Piece, rounds: int) -> Floats:
-    """Values (V,) or (V, C) averaged with their neighbours; borders only along themselves."""
-    around = _adjacency(piece)
-    border = np.zeros(len(piece.vertices), bool)
-    border[border_edges(piece.faces).ravel()] = True
-    out = np.asarray(values, np.float32)
-    for _ in range(rounds):
-        mean = around @ out
-        keep = border if out.ndim == 1 else border[:, None]
-        out = np.where(keep, out, 0.5 * out + 0.5 * mean).astype(np.float32)
-    return out
-
-
-def _smooth_directions(piece: Piece, rounds: int = 6) -> Floats:
-    normals, around = vertex_normals(piece.vertices, piece.faces), _adjacency(piece)
-    for _ in range(rounds):
-        normals = 0.5 * normals + 0.5 * (around @ normals)
-    return (normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)).astype(np.float32)
+    stand, folded = COLLARS[collar]
+    grown = grow(piece, loop, rows(stand))
+    return joined([grown, flap(piece, loop, rows(folded))]) if folded else grown

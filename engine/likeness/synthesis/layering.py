@@ -9,6 +9,7 @@ from scipy.spatial import cKDTree
 from likeness.synthesis.cutting import border_edges
 from likeness.synthesis.figure import Bytes, Floats
 from likeness.synthesis.pieces import Piece
+from likeness.synthesis.smoothing import neighbours
 
 REACH_M = 0.06
 
@@ -29,6 +30,20 @@ def push_outside(outer: NDArray, inner: NDArray, inner_normals: NDArray, gap: fl
             break
         moved += (normal * lacking[:, None]).astype(np.float32)
     return moved
+
+
+def settled(piece: Piece, inner: Floats, inner_normals: Floats, gap: float) -> Piece:
+    """A piece moved outside an inner surface without dents: what is beside a pushed vertex moves along."""
+    around = neighbours(piece)
+    pushed = push_outside(piece.vertices, inner, inner_normals, gap) - piece.vertices
+    soft = pushed
+    for _ in range(5):
+        soft = 0.5 * soft + 0.5 * (around @ soft)
+    wanted, given = np.linalg.norm(pushed, axis=1), np.linalg.norm(soft, axis=1)
+    # Smoothing shrinks the push; the rest of it comes along the smooth direction.
+    scale = np.where(given > 1e-6, np.maximum(wanted, given) / np.maximum(given, 1e-6), 0)
+    vertices = piece.vertices + soft * np.minimum(scale, 3)[:, None]
+    return piece.moved(push_outside(vertices, inner, inner_normals, gap))
 
 
 def samples(piece: Piece, alpha: Bytes | None = None) -> tuple[Floats, Floats]:

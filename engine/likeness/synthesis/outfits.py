@@ -47,6 +47,36 @@ class Wear:
         cut = self.cut
         return self.slot in ("coat", "skirt", "dress") or cut.loose >= 0.02 or cut.wide >= 0.03 or cut.skirt is not None
 
+    @property
+    def category(self) -> str:
+        """The category as captions and fabrics know it."""
+        return {"tucked": "top", "boots": "shoes"}.get(self.slot, self.slot)
+
+    @property
+    def wide(self) -> bool:
+        """Whether people would call it loose."""
+        return self.slot in ("top", "bottom") and (self.cut.loose >= 0.02 or self.cut.wide >= 0.03)
+
+    @property
+    def open(self) -> bool:
+        """Whether its front stands open."""
+        return self.cut.opening is not None
+
+    @property
+    def sleeve_words(self) -> str | None:
+        """'sleeveless', 'short' or 'long' if its sleeves were cut."""
+        sleeve = self.cut.sleeve
+        if sleeve is None or self.noun in ("t-shirt", "tank top", "coat", "jacket", "hoodie", "sweater"):
+            return None
+        return "sleeveless" if sleeve < 0.02 else "short" if sleeve < 0.5 else "long"
+
+    @property
+    def length_words(self) -> str | None:
+        """'short', 'knee-length' or 'long' of a skirt or dress of ours."""
+        if self.cut.skirt is None or self.slot not in ("dress", "skirt"):
+            return None
+        return "short" if self.cut.skirt < 0.3 else "knee-length" if self.cut.skirt < 0.6 else "long"
+
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON types."""
         return asdict(self)
@@ -70,7 +100,7 @@ class Tailor:
         one_piece = self._dress() if self.body.woman and kind < 0.3 else self._suit() if kind > 0.88 else None
         wears = [one_piece] if one_piece else self._two_pieces()
         if self.rng.random() < OUTER and not any(w.cut.collar == "hood" for w in wears):
-            wears.append(self._outer())
+            wears.append(self._outer(wears))
         wears.extend(self._shoes(wears))
         for slot, often in (("hat", HATS), ("glasses", GLASSES)):
             item = self._own(slot)
@@ -113,10 +143,10 @@ class Tailor:
         item = self._own("top")
         suit = self._separable()
         choice = self.rng.random()
-        if item and choice < 0.22:
+        if item and choice < (0.22 if self.body.woman else 0.05):
             return self._packed(item, slot, "top", True, Cut(loose=self._u(0, 0.008)))
         if suit and choice > 0.84:
-            return self._packed(suit, slot, "top", self.rng.random() < 0.7, Cut(loose=self._u(0, 0.006)), "upper")
+            return self._packed(suit, slot, "top", self.rng.random() < 0.85, Cut(loose=self._u(0, 0.006)), "upper")
         return self._made_top(slot, tucked)
 
     def _made_top(self, slot: str, tucked: bool) -> Wear:
@@ -162,7 +192,7 @@ class Tailor:
             noun = "shorts" if "short" in item.lower() else "jeans"
             return self._packed(item, "bottom", noun, self.rng.random() < 0.6, Cut(loose=self._u(0, 0.006)))
         if suit and choice > 0.85:
-            return self._packed(suit, "bottom", "trousers", self.rng.random() < 0.7, None, "lower")
+            return self._packed(suit, "bottom", "trousers", self.rng.random() < 0.85, None, "lower")
         return self._made_trousers()
 
     def _made_skirt(self) -> Wear:
@@ -174,9 +204,7 @@ class Tailor:
             folds=int(self.rng.integers(5, 14)) if full else 0,
             loose=0.003,
         )
-        return Wear(
-            MADE, "skirt", "long skirt" if (cut.skirt or 0) > 0.7 else "skirt", cut=cut, fabric=self._fabric("skirt")
-        )
+        return Wear(MADE, "skirt", "skirt", cut=cut, fabric=self._fabric("skirt"))
 
     def _made_trousers(self) -> Wear:
         noun = self._pick({"trousers": 40, "wide trousers": 14, "joggers": 10, "shorts": 16, "leggings": 6})
@@ -211,13 +239,11 @@ class Tailor:
             folds=int(self.rng.integers(5, 14)) if full else 0,
             collar="fold" if self.rng.random() < 0.1 else "",
         )
-        return Wear(
-            MADE, "dress", "long dress" if (cut.skirt or 0) > 0.72 else "dress", cut=cut, fabric=self._fabric("dress")
-        )
+        return Wear(MADE, "dress", "dress", cut=cut, fabric=self._fabric("dress"))
 
     def _suit(self) -> Wear | None:
         item = self._own("full")
-        return self._packed(item, "full", "outfit", self.rng.random() < 0.7) if item else None
+        return self._packed(item, "full", "outfit", self.rng.random() < 0.85) if item else None
 
     def _separable(self) -> str | None:
         other = "male" if self.body.woman else "female"
@@ -230,21 +256,24 @@ class Tailor:
         ]
         return str(self.rng.choice(fit)) if fit else None
 
-    def _outer(self) -> Wear:
+    def _outer(self, inner: list[Wear]) -> Wear:
+        wide_skirt = any(w.cut.flare > 0.12 or (w.cut.skirt is None and w.slot in ("dress", "skirt")) for w in inner)
         item = self._own("coat")
-        if item and self.rng.random() < 0.25:
+        if item and not wide_skirt and self.rng.random() < 0.25:
             return self._packed(item, "coat", "coat", True, Cut(loose=self._u(0.004, 0.01)))
-        long = self.rng.random() < 0.45
+        long = self.rng.random() < 0.45 and not wide_skirt
+        thick = max((w.cut.loose for w in inner if w.slot != "bottom"), default=0.0)
+        drape = max((w.cut.drape for w in inner if w.slot != "bottom"), default=0.0)
         cut = Cut(
             sleeve=self._u(0.9, 1.03),
             hem=self._u(0.75, 1.0),
             skirt=self._u(0.15, 0.75) if long else None,
             neck=0.045,
-            loose=self._u(0.018, 0.03),
-            drape=self._u(0.4, 0.9),
+            loose=round(max(thick + 0.008, 0.016) + self._u(0.0, 0.012), 4),
+            drape=round(max(drape, self._u(0.4, 0.9)), 4),
             flare=self._u(0.02, 0.12),
             collar=self._pick({"fold": 5, "stand": 2, "hood": 2, "": 1}),
-            opening=self._u(0.012, 0.06) if self.rng.random() < 0.65 else None,
+            opening=self._u(0.02, 0.07) if self.rng.random() < 0.65 else None,
         )
         noun = "coat" if long else "jacket"
         return Wear(MADE, "coat", noun, cut=cut, fabric=self._fabric(noun))

@@ -118,12 +118,24 @@ def pattern(pack: Pack, item_id: str, texture: str | None = None, parts: str = "
     return _pattern(pack, arrays, item.color, item.alpha, refined)
 
 
+def skin_pattern(pack: Pack, vertices: NDArray[np.bool_]) -> Pattern:
+    """The skin's faces all of whose vertices (19158,) bool are chosen, refined, as an item."""
+    base = pack.base
+    quads = base["faces"]
+    mine = (quads < int(base["body_vert_count"])).all(1) & vertices[quads].all(1)
+    return _on_base(pack, mine)
+
+
 @lru_cache(maxsize=2)
 def tights(pack: Pack) -> Pattern:
     """hm08's own tights, a smooth closed suit from the wrists and the neck to the toes, as an item."""
+    names = [str(name) for name in pack.base["group_names"]]
+    return _on_base(pack, pack.base["face_group"] == names.index("helper-tights"))
+
+
+def _on_base(pack: Pack, mine: NDArray[np.bool_]) -> Pattern:
+    """Some faces (Q,) bool of the base mesh itself, refined, as an item."""
     base = pack.base
-    names = [str(name) for name in base["group_names"]]
-    mine = base["face_group"] == names.index("helper-tights")
     used, compact = np.unique(base["faces"][mine], return_inverse=True)
     arrays = {
         "faces": compact.reshape(-1, 4),

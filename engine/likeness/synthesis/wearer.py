@@ -38,11 +38,13 @@ class Measures:
 
 @dataclass(frozen=True)
 class Wearer:
-    """a_pose (19158, 3) hm08 in its own pose; rest: the same person at rest."""
+    """a_pose (19158, 3) hm08 in its own pose; rest: the same person at rest; worn: points (N, 3) of inner garments,
+    which the envelope clears."""
 
     pack: Pack
     a_pose: Floats
     rest: RestBody
+    worn: tuple[Floats, ...] = ()
 
     @classmethod
     def of(cls, pack: Pack, macro: dict[str, float], local: dict[str, float]) -> Wearer:
@@ -75,7 +77,7 @@ class Wearer:
     @cached_property
     def envelope(self) -> Envelope:
         """Convex outline of trunk and legs."""
-        return envelope(self.rest, self.skin_count)
+        return envelope(self.rest, self.skin_count, self.worn)
 
     @cached_property
     def _samples(self) -> tuple[cKDTree, Floats, Floats]:
