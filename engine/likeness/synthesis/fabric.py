@@ -101,6 +101,7 @@ _CLOTHS: dict[str, tuple[str, ...]] = {
 }
 _CLOTHS |= {"jacket": _CLOTHS["coat"], "bag": ("canvas", "leather", "nylon"), "skirt": _CLOTHS["dress"]}
 _CLOTHS |= {"shorts": _CLOTHS["bottom"], "trousers": _CLOTHS["bottom"], "underwear": _CLOTHS["swim"]}
+HI_VIS: Rgb = (0.82, 0.92, 0.18)
 # Pattern -> its adjective in a caption.
 ADJECTIVES = {
     "melange": "heather", "horizontal stripes": "striped", "vertical stripes": "vertically striped",
@@ -304,6 +305,9 @@ def _draw_one(rng: np.random.Generator, category: str) -> Fabric:
     if float(luminance(np.array(colors[0]))) < 0.25 and rng.random() < 0.35:
         # Some black dyes (carbon, sulphur) swallow infrared light too; most do not.
         infrared = float(rng.uniform(0.05, 0.25))
+    details = tailoring.draw_details(rng, category, pattern)
+    if "hi-vis" in details:
+        pattern, colors = "plain", (HI_VIS, *colors[1:])
     return Fabric(
         category,
         pattern,
@@ -316,7 +320,7 @@ def _draw_one(rng: np.random.Generator, category: str) -> Fabric:
         round(float(rng.beta(0.6, 14)), 3),
         tailoring.draw_blocks(rng, category, pattern, colors),
         tailoring.draw_artwork(rng, category, pattern, colors),
-        tailoring.draw_details(rng, category, pattern),
+        details,
         round(gloss * float(rng.uniform(0.8, 1.25)), 4),
         round(min(roughness * float(rng.uniform(0.92, 1.08)), 1.0), 3),
         round(infrared, 3),

@@ -281,7 +281,10 @@ def _piece(rng: np.random.Generator, scenery: Scenery, wall: int, along: float) 
             ),
         ]
     if kind == "door":
-        return [put((0.44, 1.02, 0), 1.02, 0.02, "wood", varied(rng, pick(rng, ((0.6, 0.58, 0.55), *WOODS)), 0.08))]
+        return [
+            put((0.44, 1.02, 0), 1.02, 0.03, "door", varied(rng, pick(rng, ((0.6, 0.58, 0.55), *WOODS)), 0.08)),
+            put((0.5, 1.06, 0), 1.06, 0.02, "plain", (0.55, 0.54, 0.52)),
+        ]
     if kind == "screen":
         return [
             put((0.6, 0.34, 0), 1.15, 0.02, "plain", (0.012, 0.012, 0.014)),
@@ -340,7 +343,7 @@ def _draw_corridor(rng: np.random.Generator) -> Drawn:
             if rng.random() < 0.75:
                 centre, size, _ = on_wall(scenery, wall_index, float(along), 1.03, (0.45, 1.03, 0), 0.02)
                 tone = varied(rng, pick(rng, ((0.55, 0.53, 0.5), WOODS[0], WOODS[1])), 0.05)
-                props.append(Prop("box", centre, size, yaw, "wood", tone, tone, int(rng.integers(99))))
+                props.append(Prop("box", centre, size, yaw, "door", tone, tone, int(rng.integers(99))))
             else:
                 centre, size, _ = on_wall(scenery, wall_index, float(along), 1.55, (0.35, 0.25, 0), 0.012)
                 props.append(

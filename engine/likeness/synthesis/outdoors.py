@@ -149,7 +149,7 @@ def _draw_beach(rng: np.random.Generator) -> Drawn:
     sky = Sky(
         **{**{n: getattr(sky, n) for n in sky.__dataclass_fields__}, "skyline_height": float(rng.choice([0.0, 0.02]))}
     )
-    sea = ("plain", varied(rng, (0.05, 0.14, 0.17), 0.2), (0.1, 0.2, 0.2), float(rng.uniform(7, 16)), 900.0)
+    sea = ("water", varied(rng, (0.05, 0.14, 0.17), 0.2), (0.1, 0.2, 0.2), float(rng.uniform(7, 16)), 900.0)
     props: list[Prop] = []
     for _ in range(int(rng.integers(0, 4))):
         x, z = _around(rng, 3.5, 10)

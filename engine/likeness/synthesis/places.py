@@ -13,8 +13,9 @@ from torch.nn.functional import avg_pool2d, conv2d, interpolate
 
 from likeness.synthesis import indoors, outdoors
 from likeness.synthesis.palette import luminance
-from likeness.synthesis.scenery import FAR_M, Scenery, Tracer, plain_fields
+from likeness.synthesis.scenery import FAR_M, Scenery, plain_fields
 from likeness.synthesis.surfaces import Rgb
+from likeness.synthesis.tracer import Tracer
 from likeness.synthesis.view import View
 
 Floats = NDArray[np.float32]

@@ -75,7 +75,9 @@ def texel_m(texels: TexelMap) -> float:
 def band(coordinate: NDArray, period: float, share: float, soft: float) -> Floats:
     """Coverage (N,) 0..1 of stripes that take `share` of each period, with edges `soft` metres wide."""
     away = np.abs(np.mod(coordinate / period, 1) - 0.5) * period
-    return np.clip((share * period / 2 - away) / soft + 0.5, 0, 1).astype(np.float32)
+    # A stripe narrower than the edge's softness is as much paler.
+    peak = min(1.0, share * period / soft)
+    return (np.clip((share * period / 2 - away) / soft + 0.5, 0, 1) * peak).astype(np.float32)
 
 
 def mix(low: NDArray, high: NDArray, share: NDArray) -> Floats:
@@ -88,8 +90,8 @@ def _plain(t: TexelMap, c: Floats, scale: float, angle: float, seed: int) -> Flo
 
 
 def _melange(t: TexelMap, c: Floats, scale: float, angle: float, seed: int) -> Floats:
-    fleck = 0.6 * noise_3d(t.position * np.float32(160), seed) + 0.4 * grain(len(t.index), seed + 1)
-    return c[0] * (1 + 0.42 * (fleck - 0.5))[:, None]
+    fleck = 0.35 * noise_3d(t.position * np.float32(260), seed) + 0.65 * grain(len(t.index), seed + 1)
+    return c[0] * (1 + 0.34 * (fleck - 0.5))[:, None]
 
 
 def _horizontal(t: TexelMap, c: Floats, scale: float, angle: float, seed: int) -> Floats:

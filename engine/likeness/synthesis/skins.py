@@ -212,7 +212,7 @@ def _paint_face(color: Floats, c: Complexion, cells: _Cells) -> Floats:
     if c.stubble > 0:
         hair = np.asarray(to_linear(np.asarray(c.brows)))
         hairs = 0.5 * noise_3d(place * np.float32(640), c.seed + 3) + 0.5 * grain(len(place), c.seed)
-        cover = _beard_area(x, height) * c.stubble * (0.15 + 0.6 * hairs)
+        cover = (_beard_area(x, height) * c.stubble * (0.15 + 0.6 * hairs)).astype(np.float32)
         skin = skin * (1 - cover[:, None]) + hair * cover[:, None]
     if c.shadow > 0:
         lid = np.exp(-(((height - 0.009) / 0.005) ** 2)) * (x > 0.014) * (x < 0.05) * c.shadow * 0.5

@@ -183,7 +183,8 @@ def _books(u: Tensor, v: Tensor, soft: Tensor, color: Rgb, second: Rgb, seed: in
     book = (u / thickness + 9 * cell_random(row, row, seed)).floor()
     height = storey * (0.55 + 0.3 * cell_random(book, row, seed + 1))
     hue = [cell_random(book, row, seed + 2 + k) for k in range(3)]
-    spine = torch.stack(hue, -1) * 0.38 * (0.4 + cell_random(book, row, seed + 7))[..., None] + 0.02
+    bright = 0.5 * (0.1 + cell_random(book, row, seed + 7)).square()[..., None]
+    spine = (0.55 + 0.5 * torch.stack(hue, -1)) * bright * tint((1.1, 1.0, 0.85), u) + 0.015
     there = (y < height) & (cell_random((book / 5).floor(), row, seed + 8) > 0.2)
     inner = torch.where(there[..., None], spine, tint((0.03, 0.025, 0.02), u))
     board = line(v, storey, 0.035, soft + 0.004)[..., None]
@@ -221,6 +222,23 @@ def _fabric(u: Tensor, v: Tensor, soft: Tensor, color: Rgb, second: Rgb, seed: i
     return (shade * (1 - 0.35 * seam))[..., None] * tint(color, u)
 
 
+def _door(u: Tensor, v: Tensor, soft: Tensor, color: Rgb, second: Rgb, seed: int) -> Tensor:
+    """Two panels in a frame."""
+    grain = fractal(u * 9, v * 0.7, 2.0, seed)
+    lower = torch.minimum(0.28 - u.abs(), 0.34 - (v - 0.52).abs())
+    upper = torch.minimum(0.28 - u.abs(), 0.42 - (v - 1.42).abs())
+    panel = torch.maximum(lower, upper)
+    edge = (1 - (panel.abs() / (soft + 0.012))).clamp(0, 1)
+    return ((0.85 + 0.3 * grain * (1 if seed % 2 else 0.3)) * (1 - 0.35 * edge))[..., None] * tint(color, u)
+
+
+def _water(u: Tensor, v: Tensor, soft: Tensor, color: Rgb, second: Rgb, seed: int) -> Tensor:
+    """Waves, and foam where it meets the shore."""
+    wave = fractal(u * 0.35, v * 1.5, 9.0, seed) * 0.6 + fractal(u * 0.6, v * 2, 2.5, seed + 1) * 0.4
+    foam = ((fractal(u * 0.2, v, 11.0, seed + 2) - 0.66) * 14).clamp(0, 1)[..., None] * 0.5
+    return tint(color, u) * (0.5 + wave)[..., None] * (1 - foam) + foam * tint((0.6, 0.62, 0.62), u)
+
+
 def _car(u: Tensor, v: Tensor, soft: Tensor, color: Rgb, second: Rgb, seed: int) -> Tensor:
     edge = soft + 0.02
     wheel = (
@@ -244,5 +262,5 @@ LOOKS: dict[str, Look] = {
     "plaster": _plaster, "wallpaper": _wallpaper, "brick": _brick, "planks": _planks, "tiles": _tiles,
     "carpet": _carpet, "concrete": _concrete, "pavement": _pavement, "grass": _grass, "sand": _sand,
     "asphalt": _asphalt, "facade": _facade, "books": _books, "curtain": _curtain, "picture": _picture, "wood": _wood,
-    "plain": _plain, "fabric": _fabric, "car": _car,
+    "plain": _plain, "fabric": _fabric, "car": _car, "door": _door, "water": _water,
 }  # fmt: skip

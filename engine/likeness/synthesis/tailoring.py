@@ -109,7 +109,7 @@ def draw_details(rng: np.random.Generator, category: str, pattern: str) -> tuple
         )
     if category in ("top", "shirt", "jacket") and rng.random() < 0.2:
         found.append("chest pocket")
-    if category in ("top", "jacket", "coat") and rng.random() < 0.02:
+    if category in ("top", "jacket", "coat") and pattern == "plain" and rng.random() < 0.03:
         found.append("hi-vis")
     if category == "bottom" and pattern == "plain" and rng.random() < 0.1:
         found.append("side stripes")
@@ -328,7 +328,6 @@ def _jeans(out: Floats, t: TexelMap, base: Rgb) -> None:
 
 def _hi_vis(out: Floats, t: TexelMap) -> None:
     scale, y = t.landmarks.scale, t.position[:, 1]
-    out[:] = np.array([0.80, 0.90, 0.16]) * (out.mean(1, keepdims=True) * 0.1 + 0.93)
     trunk = t.region == TRUNK
     for height in (0.02, 0.16):
         out[trunk & (np.abs(y - height * scale) < 0.025 * scale)] = 0.78

@@ -103,7 +103,9 @@ def map_texels(
     landmarks = Landmarks() if joints is None else Landmarks.from_joints(joints)
     index, face, bary = rasterize(corner_uvs, size)
     corner = faces[face]
-    position = sum(bary[:, k : k + 1] * vertices[corner[:, k]] for k in range(3)).astype(np.float32)
+    position = np.zeros((len(index), 3), np.float32)
+    for k in range(3):
+        position += bary[:, k : k + 1] * vertices[corner[:, k]]
     vertex_region = _regions(vertices, landmarks, legs)
     region = _regions(position, landmarks, legs)
     across, along, turn = _cloth_coordinates(position, region, vertices, vertex_region, landmarks)
