@@ -60,6 +60,8 @@ def _color_labels(lab: Array, sources: Array, rng: np.random.Generator) -> Array
     """(N,) cloth number of every texel: clusters of the seen colours, brightness counting half."""
     scaled = lab * (0.5, 1, 1)
     sample = scaled[rng.choice(np.flatnonzero(sources), 6000)]
+    # Flat colours would leave clusters empty.
+    sample = sample + rng.normal(0, 0.5, sample.shape)
     centers, _ = kmeans2(sample, 10, minit="++", seed=rng, iter=20)
     centers = centers[~np.isnan(centers).any(1)]
     # Clusters closer than a shade belong to one cloth.

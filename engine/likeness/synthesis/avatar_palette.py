@@ -48,6 +48,7 @@ _UPPER = re.compile(r"blazer|jacket|shirt|sweater|vest|waistcoat|cardigan|hoodie
 # Prints and liveries keep their colours.
 _KEPT = re.compile(r"camouflage|check|strip|visib|bunker|uniform|police|gear|armour|argyle|print|denim|jeans|keffiyeh")
 _LOOKS = re.compile(r"hair|beard|moustache|goatee|bald|barefoot|bare chest|ponytail|skin$|visible")
+_STATES = re.compile(r"^bald(ing)?$|barefoot|visible")
 _CHANCE = 0.65
 _MISS = 26.0
 _SHARE = 0.45
@@ -87,13 +88,14 @@ def sentence(listed: str) -> str:
     who, *items = listed.split(", ")
     who = who.replace("female adult", "woman").replace("male adult", "man")
     worn = [item for item in items if not _LOOKS.search(item)]
-    looks = [item for item in items if _LOOKS.search(item)]
+    looks = [item for item in items if _LOOKS.search(item) and not _STATES.search(item)]
+    states = [item for item in items if _STATES.search(item)]
     out = ("An " if who[0] in "aeiou" else "A ") + who
     if worn:
         out += " wearing " + ", ".join(worn)
     if looks:
         out += ", with " + " and ".join(looks)
-    return out
+    return ", ".join([out, *states])
 
 
 def _alike(lab: Floats, center: Floats) -> bool:
