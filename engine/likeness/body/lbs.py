@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from likeness.body.correctives import NO_CORRECTIVES
 from likeness.body.model import BodyModel
 
 
@@ -17,6 +18,8 @@ class BodyTensors:
     rest frame, one dtype and device. parents: J indices, -1 for the root. vertices: the model's vertex numbers that the
     rows stand for. blaze_joint, blaze_row: (33,) joint or row of BlazePose's points, -1 where it is the other one;
     blaze_row is -1 too where a vertex was left out. lean_joint, lean: (33,) joint that a point leans to, and how far.
+    corrective_rows, corrective_joints (M,) int64 and corrective_dirs (M, 27): the pose correctives of these rows (x, y,
+    z of nine features each), none for a body without them.
     """
 
     v_template: torch.Tensor
@@ -30,6 +33,9 @@ class BodyTensors:
     blaze_row: torch.Tensor
     lean_joint: torch.Tensor
     lean: torch.Tensor
+    corrective_rows: torch.Tensor
+    corrective_joints: torch.Tensor
+    corrective_dirs: torch.Tensor
 
     @classmethod
     def from_model(
@@ -49,6 +55,12 @@ class BodyTensors:
         row_of[chosen] = np.arange(len(chosen))
         joint, vertex = model.blazepose[:, 0], model.blazepose[:, 1]
         row = np.where(vertex >= 0, row_of[np.maximum(vertex, 0)], -1)
+        bend = model.correctives or NO_CORRECTIVES
+        bent = np.flatnonzero(row_of[bend.vertices] >= 0)
+
+        def indices(array: np.ndarray) -> torch.Tensor:
+            return torch.as_tensor(array.astype(np.int64), device=device)
+
         return cls(
             v_template=tensor(model.v_template[chosen]),
             shapedirs=tensor(model.shapedirs[chosen]),
@@ -57,10 +69,13 @@ class BodyTensors:
             weights=tensor(model.weights[chosen]),
             parents=tuple(int(p) for p in model.parents),
             vertices=chosen,
-            blaze_joint=torch.as_tensor(joint.astype(np.int64), device=device),
-            blaze_row=torch.as_tensor(row.astype(np.int64), device=device),
-            lean_joint=torch.as_tensor(model.blazepose_lean_joint.astype(np.int64), device=device),
+            blaze_joint=indices(joint),
+            blaze_row=indices(row),
+            lean_joint=indices(model.blazepose_lean_joint),
             lean=tensor(model.blazepose_lean),
+            corrective_rows=indices(row_of[bend.vertices[bent]]),
+            corrective_joints=indices(bend.joints[bent]),
+            corrective_dirs=tensor(bend.directions[bent].reshape(-1, 27)),
         )
 
     def blazepose_points(self, vertices: torch.Tensor, joints: torch.Tensor) -> torch.Tensor:
@@ -116,19 +131,31 @@ def joint_chain(
     return torch.stack(turns, 1), torch.stack(places, 1)
 
 
+def corrective_offsets(body: BodyTensors, rotations: torch.Tensor) -> torch.Tensor:
+    """Local rotations (B, J, 3, 3) -> offsets (B, V, 3) of the rest vertices, metres."""
+    batch = len(rotations)
+    features = (rotations - torch.eye(3, dtype=rotations.dtype, device=rotations.device)).reshape(batch, -1, 1, 9)
+    moved = (body.corrective_dirs.reshape(-1, 3, 9) * features[:, body.corrective_joints]).sum(-1)
+    empty = torch.zeros(batch, len(body.v_template), 3, dtype=rotations.dtype, device=rotations.device)
+    return empty.index_add(1, body.corrective_rows, moved)
+
+
 def lbs(
-    body: BodyTensors, betas: torch.Tensor, pose: torch.Tensor, translation: torch.Tensor
+    body: BodyTensors, betas: torch.Tensor, pose: torch.Tensor, translation: torch.Tensor, *, correctives: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Shape, pose and skin.
 
     betas: (B, K') with K' <= K. pose: (B, J, 3) axis-angle, parent-relative. translation: (B, 3) metres, added last.
-    Returns vertices (B, V, 3) and joints (B, J, 3), metres.
+    correctives: whether the pose correctives take part. Returns vertices (B, V, 3) and joints (B, J, 3), metres.
     """
     batch, count = betas.shape
     basis = body.shapedirs[:, :, :count].reshape(-1, count)
     vertices = body.v_template + (betas @ basis.T).reshape(batch, -1, 3)
     rest = body.joints_template + torch.einsum("bk,jck->bjc", betas, body.joint_shapedirs[:, :, :count])
-    turns, places = joint_chain(rotation_matrices(pose), rest, body.parents)
+    rotations = rotation_matrices(pose)
+    if correctives:
+        vertices = vertices + corrective_offsets(body, rotations)
+    turns, places = joint_chain(rotations, rest, body.parents)
     shift = places - (turns @ rest[..., None])[..., 0]
     # One dense product blends rotation and shift of all joints; with 24 joints it beats a sparse gather.
     moves = torch.cat([turns.reshape(batch, -1, 9), shift], -1)

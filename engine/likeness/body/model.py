@@ -12,6 +12,7 @@ from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
+from likeness.body.correctives import NO_CORRECTIVES, Correctives
 from likeness.core.errors import LikenessError
 from likeness.core.files import read_npz, write_bytes
 from likeness.core.frames import rodrigues
@@ -38,6 +39,7 @@ class BodyModel:
     and blazepose_lean (33,) f32: the joint that a point leans to and the share of the way (0 for most).
     source_vertices: (V,) i32 vertex of MakeHuman's base mesh hm08 that each vertex came from, -1 for those of the
     caps that close the eyes; None for other bodies.
+    regressor: (J, V) f32 sparse, joints as blends of vertices, or None. correctives: pose correctives, or None.
     """
 
     name: str
@@ -60,6 +62,8 @@ class BodyModel:
     blazepose_lean_joint: np.ndarray
     blazepose_lean: np.ndarray
     source_vertices: np.ndarray | None = None
+    regressor: np.ndarray | None = None
+    correctives: Correctives | None = None
 
     @property
     def betas_count(self) -> int:
@@ -90,15 +94,23 @@ class BodyModel:
         return vertices, self.joints_template + self.joint_shapedirs[:, :, :count] @ betas
 
     def posed(
-        self, betas: np.ndarray, pose: np.ndarray, translation: np.ndarray | None = None
+        self,
+        betas: np.ndarray,
+        pose: np.ndarray,
+        translation: np.ndarray | None = None,
+        *,
+        correctives: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Skin the body.
 
         betas: (K,). pose: (J, 3) axis-angle, parent-relative, radians; pose[0] turns the body about its pelvis.
-        translation: (3,) metres, added last. Returns vertices (V, 3) and joints (J, 3), float32.
+        translation: (3,) metres, added last. correctives: whether the pose correctives take part.
+        Returns vertices (V, 3) and joints (J, 3), float32.
         """
         vertices, joints = self.rest(betas)
         rotations = rodrigues(np.asarray(pose, np.float64).reshape(-1, 3))
+        if correctives and self.correctives is not None:
+            vertices = vertices + self.correctives.offsets(rotations, len(vertices))
         moves = joint_transforms(rotations, joints.astype(np.float64), self.parents)
         index, weight = self.sparse_weights()
         out = skin(vertices.astype(np.float64), index, weight.astype(np.float64), moves)
@@ -122,13 +134,14 @@ class BodyModel:
     def to_smpl_npz(self, path: Path) -> None:
         """Write the body in SMPL's own file layout (.npz), whose joints are read off the vertices."""
         root = np.where(self.parents < 0, np.int64(4294967295), self.parents.astype(np.int64))
+        count, joints = self.weights.shape
         buffer = io.BytesIO()
         np.savez_compressed(
             buffer,
             v_template=self.v_template,
             f=self.faces.astype(np.uint32),
             shapedirs=self.shapedirs,
-            posedirs=np.zeros((len(self.v_template), 3, 9 * (len(self.parents) - 1)), np.float32),
+            posedirs=(self.correctives or NO_CORRECTIVES).dense(count, joints),
             J_regressor=self.joint_regressor(),
             weights=self.weights,
             kintree_table=np.stack([root, np.arange(len(root))]),
@@ -136,7 +149,13 @@ class BodyModel:
         write_bytes(Path(path), buffer.getvalue())
 
     def joint_regressor(self, support: int = 600) -> np.ndarray:
-        """(J, V) f32: joints as blends of the nearest `support` vertices, exact over the whole shape space."""
+        """(J, V) f32: joints as blends of vertices, exact over the shape space.
+
+        The body's own where it has one, which is right for bodies beyond the shape space too (held out: default.md);
+        else blends of the nearest `support` vertices.
+        """
+        if self.regressor is not None:
+            return self.regressor
         out = np.zeros((len(self.parents), len(self.v_template)), np.float32)
         for joint, centre in enumerate(self.joints_template):
             near = np.argsort(np.linalg.norm(self.v_template - centre, axis=1))[:support]
@@ -152,45 +171,77 @@ class BodyModel:
         return out
 
 
-def read_body(path: Path) -> BodyModel:
-    """Read a body file that install/make/make_body.py wrote. Raises LikenessError("body.unreadable")."""
+def _unfold(half: np.ndarray, mirror: np.ndarray) -> np.ndarray:
+    """Rows of the vertices whose image is not earlier than themselves -> rows (V, 3, ...) of all vertices."""
+    kept = np.flatnonzero(mirror >= np.arange(len(mirror)))
+    out = np.empty((len(mirror), *half.shape[1:]), np.float32)
+    out[mirror[kept]] = half
+    out[:, 0] *= -1
+    out[kept] = half
+    return out
+
+
+def _read_correctives(data: dict[str, np.ndarray], mirror: np.ndarray, joint_mirror: np.ndarray) -> Correctives:
+    scale = data["corrective_scales"].astype(np.float32)
+    rows = Correctives(
+        vertices=data["corrective_vertices"].astype(np.int32),
+        joints=data["corrective_joints"].astype(np.int32),
+        directions=data["corrective_values"].astype(np.float32) * scale[:, None, None],
+    )
+    return rows.both_sides(mirror, joint_mirror)
+
+
+def read_body(path: Path, people: str = "adults") -> BodyModel:
+    """Read a body file that install/make/make_body.py wrote, of its `adults` or `children`, with all its joints.
+
+    Raises LikenessError("body.unreadable").
+    """
     path = Path(path)
     data = read_npz(path, "body.unreadable", limit=1 << 28)
     try:
-        if int(data["format_version"]) != 2:
+        if int(data["format_version"]) != 3:
             raise ValueError(f"its format is version {int(data['format_version'])}")
-        count = len(data["v_template"])
-        joints = len(data["parents"])
-        weights = np.zeros((count, joints), np.float32)
-        np.put_along_axis(weights, data["weight_joints"].astype(np.int64), data["weight_values"], axis=1)
-        return BodyModel(
-            name=str(data["name"]),
-            licence=str(data["licence"]),
-            v_template=data["v_template"],
-            faces=data["faces"],
-            quads=int(data["quads"]),
-            shapedirs=data["shapedirs"].astype(np.float32),
-            joints_template=data["joints_template"],
-            joint_shapedirs=data["joint_shapedirs"],
-            weights=weights,
-            parents=data["parents"].astype(np.int32),
-            joint_names=tuple(data["joint_names"].tolist()),
-            corner_uvs=data["uvs"][data["face_uv"]],
-            parts=data["parts"],
-            part_names=tuple(data["part_names"].tolist()),
-            mirror=data["mirror"],
-            landmark_vertices=dict(
-                zip(data["landmark_names"].tolist(), data["landmark_vertices"].tolist(), strict=True)
-            ),
-            blazepose=data["blazepose"],
-            blazepose_lean_joint=data["blazepose_lean_joint"],
-            blazepose_lean=data["blazepose_lean"],
-            source_vertices=data["source_vertices"],
-        )
+        return _body_of(data, people)
     except (KeyError, ValueError, IndexError) as error:
         raise LikenessError(
             "body.unreadable", f"{path.name}: this is not a body of this version ({error}).", "Install Likeness again."
         ) from error
+
+
+def _body_of(data: dict[str, np.ndarray], people: str) -> BodyModel:
+    mirror, count, joints = data["mirror"], len(data["mirror"]), len(data["parents"])
+    weights = np.zeros((count, joints), np.float32)
+    np.put_along_axis(weights, data["weight_joints"].astype(np.int64), data["weight_values"], axis=1)
+    regressor = np.zeros((joints, count), np.float32)
+    np.put_along_axis(
+        regressor, data[f"{people}_regressor_vertices"].astype(np.int64), data[f"{people}_regressor_values"], axis=1
+    )
+    model = BodyModel(
+        name=str(data[f"{people}_name"]),
+        licence=str(data["licence"]),
+        v_template=_unfold(data[f"{people}_template"], mirror),
+        faces=data["faces"],
+        quads=int(data["quads"]),
+        shapedirs=_unfold(data[f"{people}_shapedirs"], mirror),
+        joints_template=data[f"{people}_joints_template"],
+        joint_shapedirs=data[f"{people}_joint_shapedirs"],
+        weights=weights,
+        parents=data["parents"].astype(np.int32),
+        joint_names=tuple(data["joint_names"].tolist()),
+        corner_uvs=data["uvs"][data["face_uv"]],
+        parts=data["parts"],
+        part_names=tuple(data["part_names"].tolist()),
+        mirror=mirror,
+        landmark_vertices=dict(zip(data["landmark_names"].tolist(), data["landmark_vertices"].tolist(), strict=True)),
+        blazepose=data["blazepose"],
+        blazepose_lean_joint=data["blazepose_lean_joint"],
+        blazepose_lean=data["blazepose_lean"],
+        source_vertices=data["source_vertices"],
+        regressor=regressor,
+    )
+    # The offsets were learned on adults; a smaller body loses less.
+    size = float(np.ptp(model.v_template[:, 1]) / np.ptp(data["adults_template"][:, 1]))
+    return replace(model, correctives=_read_correctives(data, mirror, model.joint_mirror).scaled(size))
 
 
 def smpl_layout(model: BodyModel) -> BodyModel:
@@ -202,6 +253,10 @@ def smpl_layout(model: BodyModel) -> BodyModel:
     weights[:, :_BODY_JOINTS] = model.weights[:, :_BODY_JOINTS]
     for side in (0, 1):
         weights[:, _BODY_JOINTS + side] = model.weights[:, _BODY_JOINTS:][:, sides == side].sum(1)
+    joint_of = np.full(len(names), -1)
+    joint_of[:_BODY_JOINTS] = np.arange(_BODY_JOINTS)
+    # All fingers turn at their knuckles.
+    joint_of[_BODY_JOINTS:] = np.where([n.endswith("1") for n in names[_BODY_JOINTS:]], _BODY_JOINTS + sides, -1)
     return replace(
         model,
         joints_template=model.joints_template[kept],
@@ -209,20 +264,35 @@ def smpl_layout(model: BodyModel) -> BodyModel:
         weights=weights,
         parents=model.parents[kept],
         joint_names=(*names[:_BODY_JOINTS], *_HANDS),
+        regressor=None if model.regressor is None else model.regressor[kept],
+        correctives=None if model.correctives is None else model.correctives.renamed(joint_of),
     )
 
 
-def load_default(layout: str = "smpl") -> BodyModel:
+def load_default(layout: str = "smpl", people: str = "adults", betas: int = 20) -> BodyModel:
     """The body that ships (CC0). Read once; treat its arrays as read-only.
 
     layout: `smpl` for SMPL's 24 joints, `smplh` for SMPL-H's 52 (fingers). Shape, surface and all that does not move
-    with the fingers are the same. Raises ValueError for another layout.
+    with the fingers are the same. people: `adults`, or `children` (stature 0.9 to 1.5 m), which have shape directions
+    of their own. betas: how many shape numbers to know, the most telling first (40 for adults, 30 for children at
+    most). Raises ValueError for another layout or other people.
     """
-    if layout not in ("smpl", "smplh"):
-        raise ValueError(f"no body layout is called {layout}")
-    return _default(layout)
+    if layout not in ("smpl", "smplh") or people not in ("adults", "children"):
+        raise ValueError(f"there is no body for {people} in the layout {layout}")
+    model = _default(layout, people)
+    return model if betas >= model.betas_count else _fewer_betas(layout, people, betas)
 
 
 @cache
-def _default(layout: str) -> BodyModel:
-    return read_body(DEFAULT_BODY) if layout == "smplh" else smpl_layout(_default("smplh"))
+def _fewer_betas(layout: str, people: str, betas: int) -> BodyModel:
+    model = _default(layout, people)
+    return replace(
+        model,
+        shapedirs=np.ascontiguousarray(model.shapedirs[:, :, :betas]),
+        joint_shapedirs=np.ascontiguousarray(model.joint_shapedirs[:, :, :betas]),
+    )
+
+
+@cache
+def _default(layout: str, people: str) -> BodyModel:
+    return read_body(DEFAULT_BODY, people) if layout == "smplh" else smpl_layout(_default("smplh", people))

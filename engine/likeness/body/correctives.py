@@ -1,0 +1,67 @@
+"""Pose correctives: what linear blend skinning loses at a bent joint, given back as offsets of the rest vertices.
+
+As in SMPL the offsets are linear in the joints' rotation matrices minus the identity, but each joint moves only the
+skin around it, so the directions are kept as rows: one a vertex and joint.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Correctives:
+    """Rows of directions. vertices, joints: (M,) i32, which vertex moves with which joint's rotation (never the root).
+
+    directions: (M, 3, 9) f32 metres a unit of the rotation feature (R - I, row by row).
+    """
+
+    vertices: np.ndarray
+    joints: np.ndarray
+    directions: np.ndarray
+
+    def offsets(self, rotations: np.ndarray, count: int) -> np.ndarray:
+        """Local rotations (J, 3, 3) -> offsets (count, 3) of the rest vertices, metres."""
+        features = (rotations - np.eye(3)).reshape(len(rotations), 9)
+        moved = np.einsum("mcf,mf->mc", self.directions, features[self.joints])
+        return np.stack([np.bincount(self.vertices, moved[:, axis], count) for axis in range(3)], 1)
+
+    def dense(self, count: int, joints: int) -> np.ndarray:
+        """SMPL's `posedirs`: (count, 3, 9 (joints - 1)) f32."""
+        out = np.zeros((count, joints - 1, 3, 9), np.float32)
+        np.add.at(out, (self.vertices, self.joints - 1), self.directions)
+        return np.moveaxis(out, 1, 2).reshape(count, 3, -1)
+
+    def mirrored(self, vertex_mirror: np.ndarray, joint_mirror: np.ndarray) -> Correctives:
+        """The directions of the mirror image across x = 0, for the (V,) and (J,) left-right permutations."""
+        flip = np.array([-1.0, 1, 1], np.float32)
+        turned = np.outer(flip, flip).reshape(9)
+        directions = self.directions * flip[:, None] * turned
+        return Correctives(vertex_mirror[self.vertices], joint_mirror[self.joints].astype(np.int32), directions)
+
+    def both_sides(self, vertex_mirror: np.ndarray, joint_mirror: np.ndarray) -> Correctives:
+        """Rows of the left and the middle joints -> those of all joints."""
+        left = joint_mirror[self.joints] != self.joints
+        other = Correctives(self.vertices[left], self.joints[left], self.directions[left])
+        other = other.mirrored(vertex_mirror, joint_mirror)
+        return Correctives(
+            np.concatenate([self.vertices, other.vertices]),
+            np.concatenate([self.joints, other.joints]),
+            np.concatenate([self.directions, other.directions]),
+        )
+
+    def renamed(self, joint_of: np.ndarray) -> Correctives:
+        """The rows for another layout: (J,) new number of every joint, -1 for one that goes."""
+        joints = joint_of[self.joints]
+        kept = joints >= 0
+        return Correctives(self.vertices[kept], joints[kept].astype(np.int32), self.directions[kept])
+
+    def scaled(self, factor: float) -> Correctives:
+        """The rows for a body `factor` times as large."""
+        return replace(self, directions=(self.directions * np.float32(factor)))
+
+
+#: What a body without correctives has.
+NO_CORRECTIVES = Correctives(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros((0, 3, 9), np.float32))
