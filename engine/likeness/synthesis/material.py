@@ -26,8 +26,9 @@ def reflected(scene: Scene, light: Light, samples: Samples, surface: Surface) ->
     mirror = 2 * facing[:, None] * surface.normal - surface.to_eye
     # Rough surfaces lose most of the rim's sheen in their own roughness.
     rim = gloss + (1 - gloss) * (1 - facing) ** 5 * (1 - roughness) ** 2
-    sheen = seen_in(light.mirrors, lobe_of_roughness(roughness), mirror) * rim[:, None] * openness
-    color = surface.albedo * around * (1 - rim)[:, None] + sheen
+    # A mirror sees the person itself where it does not see the surroundings.
+    mirrored = seen_in(light.mirrors, lobe_of_roughness(roughness), mirror) * openness + light.bounced * (1 - openness)
+    color = surface.albedo * around * (1 - rim)[:, None] + mirrored * rim[:, None]
     if light.sun is None or light.sun_direction is None or light.shadow is None:
         return color
     return color + _sunlight(scene, light, surface, gloss, roughness)
@@ -47,20 +48,20 @@ def _sunlight(
     lit = light.shadow.lit(lifted, slack)
     reach = bleed[:, None] * torch.tensor(BLEED_COLOR, device=bleed.device)
     wrapped = ((cosine[:, None] + reach) / (1 + reach)).clamp(min=0) / (1 + reach)
-    half = torch.nn.functional.normalize(surface.to_eye + toward, dim=1)
-    shine = glossy_lobe(
-        (surface.normal * half).sum(1).clamp(0, 1), (surface.to_eye * half).sum(1).clamp(0, 1), gloss, roughness
-    )
+    shine = glossy_lobe(surface.normal, surface.to_eye, toward, gloss, roughness)
     shine = shine * cosine.clamp(min=0) * torch.pi
     return (surface.albedo * wrapped * (1 - gloss)[:, None] + shine[:, None]) * light.sun * lit[:, None]
 
 
 def glossy_lobe(
-    normal_half: torch.Tensor, eye_half: torch.Tensor, gloss: torch.Tensor, roughness: torch.Tensor
+    normal: torch.Tensor, to_eye: torch.Tensor, to_light: torch.Tensor, gloss: torch.Tensor, roughness: torch.Tensor
 ) -> torch.Tensor:
-    """Reflectance (N,) 1/sr of GGX facets from the cosines (N,) between the half vector and normal or eye."""
-    alpha = (roughness**2).clamp(min=0.01)
-    spread = alpha**2 / torch.pi / (normal_half**2 * (alpha**2 - 1) + 1).clamp(min=1e-6) ** 2
-    fresnel = gloss + (1 - gloss) * (1 - eye_half) ** 5
-    # Visibility of rough facets, approximated over all angles by the eye's own to the half vector.
-    return spread * fresnel / (4 * (eye_half**2).clamp(min=0.01) * (roughness + 0.5) ** 2).clamp(min=1e-3)
+    """Reflectance (N,) 1/sr of GGX facets with Smith's mutual shadowing; unit vectors (N, 3), `to_light` also (3,)."""
+    half = torch.nn.functional.normalize(to_eye + to_light, dim=1)
+    light = (normal * to_light).sum(1).clamp(1e-3, 1)
+    eye = (normal * to_eye).sum(1).clamp(1e-3, 1)
+    square = (roughness**4).clamp(min=1e-4)
+    spread = square / torch.pi / ((normal * half).sum(1) ** 2 * (square - 1) + 1).clamp(min=1e-6) ** 2
+    fresnel = gloss + (1 - gloss) * (1 - (to_eye * half).sum(1).clamp(0, 1)) ** 5
+    masked = light * torch.sqrt(eye**2 * (1 - square) + square) + eye * torch.sqrt(light**2 * (1 - square) + square)
+    return spread * fresnel * 0.5 / masked

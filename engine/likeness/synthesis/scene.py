@@ -10,7 +10,7 @@ import torch
 
 from likeness.synthesis.figure import KINDS, Posed, concatenated, vertex_normals
 from likeness.synthesis.textures import Textures
-from likeness.synthesis.visibility import Heights, measure_heights, spread_points
+from likeness.synthesis.visibility import SPACING_CELLS, Heights, cell_for, measure_heights, spread_points
 
 # The square of the floor that a person may shade, half its side, and its cells along a side.
 FLOOR_REACH_M = 1.9
@@ -107,10 +107,11 @@ class Scene:
     @functools.cached_property
     def heights(self) -> Heights:
         """Where the person hides what."""
-        face, bary = spread_points(self.vertices, self.faces)
+        cell_m = cell_for(self.vertices, self.faces)
+        face, bary = spread_points(self.vertices, self.faces, SPACING_CELLS * cell_m)
         solid = self.solid(face, bary)
         points = (self.vertices[self.faces[face]] * bary[:, :, None]).sum(1)
-        return measure_heights(points[solid])
+        return measure_heights(points[solid], cell_m)
 
     @functools.cached_property
     def transport(self) -> Transport:

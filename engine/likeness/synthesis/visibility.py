@@ -10,12 +10,14 @@ import torch
 from torch.nn import functional
 
 AXES = 48
-CELL_M = 0.008
-# Points of the surface lie this far apart on average; one pixel of growth closes what lies between.
-SPACING_M = 0.008
-# A point looks from this far off its surface: else the surface about it, grown by a cell, would hide the sky.
-LIFT_M = 0.013
-SOFT_M = 0.008
+CELL_M = 0.006
+MOST_CELLS = 400
+MOST_POINTS = 100_000
+# In cells: points of the surface lie this far apart on average; growing the maps by a cell closes what lies between.
+SPACING_CELLS = 7 / 6
+# In cells: a point looks from this far off its surface, else the surface about it, grown by a cell, hides the sky.
+LIFT_CELLS = 2.0
+SOFT_CELLS = 2.0
 
 
 def axes(count: int = AXES) -> np.ndarray:
@@ -31,10 +33,11 @@ def axes(count: int = AXES) -> np.ndarray:
 class Heights:
     """A person's outermost heights along axes, both ways.
 
-    frames (A, 3, 3) f32: right, up and the axis itself as rows; low (A, 2) m: where each map begins; top, bottom
-    (A, S, S) f32 m along the axis, -inf and inf where nothing is.
+    cell_m: a cell's side. frames (A, 3, 3) f32: right, up and the axis itself as rows; low (A, 2) m: where each map
+    begins; top, bottom (A, S, S) f32 m along the axis, -inf and inf where nothing is.
     """
 
+    cell_m: float
     frames: torch.Tensor
     low: torch.Tensor
     top: torch.Tensor
@@ -58,25 +61,35 @@ class Heights:
     def _seen(self, points: torch.Tensor, normals: torch.Tensor) -> torch.Tensor:
         right, up, along = (points @ self.frames[:, k].T for k in range(3))
         lift_right, lift_up, facing = (normals @ self.frames[:, k].T for k in range(3))
-        side = torch.where(facing >= 0, LIFT_M, -LIFT_M)
+        side = torch.where(facing >= 0, 1.0, -1.0) * (LIFT_CELLS * self.cell_m)
         lift_right, lift_up, raised = lift_right * side, lift_up * side, facing * side
         right, up = right - self.low[:, 0], up - self.low[:, 1]
         # The same surface is looked at from its one side along the axis, from its other side against it.
         above = self._lookup(self.top, right + lift_right, up + lift_up) - along
         below = along - self._lookup(self.bottom, right - lift_right, up - lift_up)
-        return 1 - ((torch.cat([above - raised, below - raised], 1)) / SOFT_M).clamp(0, 1)
+        return 1 - ((torch.cat([above - raised, below - raised], 1)) / (SOFT_CELLS * self.cell_m)).clamp(0, 1)
 
     def _lookup(self, heights: torch.Tensor, right: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
         """Heights (P, A) over places (P, A); the border of each map is empty and stands for all that lies beyond."""
         size = heights.shape[1]
-        column = (right * (1 / CELL_M)).clamp(0, size - 1).int()
-        row = (up * (1 / CELL_M)).clamp(0, size - 1).int()
+        column = (right * (1 / self.cell_m)).clamp(0, size - 1).int()
+        row = (up * (1 / self.cell_m)).clamp(0, size - 1).int()
         start = torch.arange(len(heights), device=heights.device, dtype=torch.int32) * (size * size)
         return heights.reshape(-1)[start + row * size + column]
 
 
-def measure_heights(points: torch.Tensor, count: int = AXES) -> Heights:
-    """Heights of a surface given by points (P, 3) that are about SPACING_M apart."""
+def cell_for(vertices: torch.Tensor, faces: torch.Tensor) -> float:
+    """Side of the maps' cells, metres: CELL_M unless the body is so large that it would need too many."""
+    if not len(faces):
+        return CELL_M
+    corner = vertices[faces]
+    area = torch.linalg.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]).norm(dim=1).double().sum() / 2
+    across = (vertices.amax(0) - vertices.amin(0)).norm()
+    return max(CELL_M, float(across) / MOST_CELLS, float(area / MOST_POINTS) ** 0.5 / SPACING_CELLS)
+
+
+def measure_heights(points: torch.Tensor, cell_m: float = CELL_M, count: int = AXES) -> Heights:
+    """Heights along `count` axes of a surface given by points (P, 3) that lie SPACING_CELLS cells apart."""
     device = points.device
     axis = axes(count)
     right = np.cross(axis, np.where(np.abs(axis[:, 1:2]) < 0.9, [[0.0, 1.0, 0.0]], [[1.0, 0.0, 0.0]]))
@@ -84,14 +97,14 @@ def measure_heights(points: torch.Tensor, count: int = AXES) -> Heights:
     frames = torch.from_numpy(np.stack([right, np.cross(axis, right), axis], 1).astype(np.float32)).to(device)
     if not len(points):
         flat = torch.zeros((count, 1, 1), device=device)
-        return Heights(frames, torch.zeros((count, 2), device=device), flat - math.inf, flat + math.inf)
+        return Heights(cell_m, frames, torch.zeros((count, 2), device=device), flat - math.inf, flat + math.inf)
     middle = (points.amin(0) + points.amax(0)) / 2
-    reach = float((points - middle).norm(dim=1).max()) + 3 * CELL_M
-    size = math.ceil(2 * reach / CELL_M) + 1
+    reach = float((points - middle).norm(dim=1).max()) + 4 * cell_m
+    size = math.ceil(2 * reach / cell_m) + 1
     low = torch.stack([frames[:, 0] @ middle, frames[:, 1] @ middle], 1) - reach
     place = torch.einsum("aij,pj->iap", frames, points)
-    column = ((place[0] - low[:, :1]) / CELL_M).long()
-    row = ((place[1] - low[:, 1:]) / CELL_M).long()
+    column = ((place[0] - low[:, :1]) / cell_m).long()
+    row = ((place[1] - low[:, 1:]) / cell_m).long()
     start = torch.arange(count, device=device)[:, None] * (size * size)
     index = (start + row * size + column).reshape(-1)
     top = torch.full((count * size * size,), -math.inf, device=device)
@@ -100,7 +113,7 @@ def measure_heights(points: torch.Tensor, count: int = AXES) -> Heights:
     bottom.scatter_reduce_(0, index, place[2].reshape(-1), "amin")
 
     shape = (count, size, size)
-    return Heights(frames, low, _grown(top.view(shape)), -_grown(-bottom.view(shape)))
+    return Heights(cell_m, frames, low, _grown(top.view(shape)), -_grown(-bottom.view(shape)))
 
 
 def _grown(heights: torch.Tensor) -> torch.Tensor:
@@ -110,9 +123,7 @@ def _grown(heights: torch.Tensor) -> torch.Tensor:
     return functional.pad(inner, (1, 1, 1, 1), value=-math.inf)
 
 
-def spread_points(
-    vertices: torch.Tensor, faces: torch.Tensor, spacing_m: float = SPACING_M
-) -> tuple[torch.Tensor, torch.Tensor]:
+def spread_points(vertices: torch.Tensor, faces: torch.Tensor, spacing_m: float) -> tuple[torch.Tensor, torch.Tensor]:
     """Points spread evenly over faces (F, 3), one for each spacing_m squared: their faces (P,) and bary (P, 3)."""
     corner = vertices[faces]
     cross = torch.linalg.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
