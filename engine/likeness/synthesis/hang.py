@@ -21,7 +21,7 @@ _SEARCH_EVERY, _SLIDE_EVERY = 20, 5
 _SETTLING_DAMPING = 6.0
 # A garment with less of it hanging than this is left to the skeleton.
 _LEAST_SLACK, _LEAST_SHARE = 0.05, 0.01
-_ANCHOR_SLACK = 0.5
+_ANCHOR_SLACK, _MARGIN = 0.5, 2
 # Logarithmic strain of skinned cloth from which, and to which, it is let go, and how far.
 _EASE_FROM, _EASE_TO, _EASE_LIMIT, _EASE_ROUNDS = 0.06, 0.3, 0.8, 4
 
@@ -57,17 +57,18 @@ def draw_drape(rng: np.random.Generator) -> tuple[Drape, float]:
 def hang(
     layer: Layer, goals: Floats, inner: list[Surface], floors: NDArray, rng: np.random.Generator, device: str = "cpu"
 ) -> Floats:
-    """Vertices (K, V, 3) of a garment at all key poses and, last, after settling: K is one more than the goals have.
+    """Vertices (K + 1, V, 3) of a garment at all key poses and, last, after settling.
 
-    goals (K - 1, V, 3): where the skeleton alone puts it; inner: what lies under it at the same keys, the body first;
-    floors (K - 1,): the floor's height.
+    goals (K, V, 3): where the skeleton alone puts it; inner: what lies under it at the same keys, the body first;
+    floors (K,): the floor's height.
     """
-    chosen = _simulated(layer)
+    slack = eased_slack(layer, goals)
+    chosen, riders = _simulated(layer, slack)
     number = np.full(len(layer.vertices), -1)
     number[chosen] = np.arange(len(chosen))
     faces = number[layer.faces]
     faces = faces[(faces >= 0).all(1)].astype(np.int32)
-    slack = eased_slack(layer, goals)[chosen]
+    slack = slack[chosen]
     drape, looseness = draw_drape(rng)
     rest = layer.vertices[chosen]
     cloth = Cloth(rest, faces, slack, drape, looseness, device)
@@ -75,7 +76,7 @@ def hang(
     cloth.speed += torch.as_tensor(_gust(rest, rng), device=device) * (cloth.slack > 0)
     collider = _collider(cloth, layer, chosen, inner, device)
     frames = _run(cloth, collider, goals[:, chosen], floors)
-    return _with_riders(layer, chosen, goals, frames)
+    return _with_riders(layer, chosen, riders, goals, frames)
 
 
 def eased_slack(layer: Layer, goals: Floats) -> Floats:
@@ -95,8 +96,8 @@ def eased_slack(layer: Layer, goals: Floats) -> Floats:
     return np.where(slack < _LEAST_SLACK, 0, slack).astype(np.float32)
 
 
-def _simulated(layer: Layer) -> NDArray[np.int64]:
-    """Vertices to simulate: all but small unsewn pieces (buttons, buckles), which ride on the rest."""
+def _simulated(layer: Layer, slack: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Vertices to simulate, what hangs and its margin; and those of small unsewn pieces (buttons), which ride on it."""
     edges, _ = edges_of(layer.faces)
     count = len(layer.vertices)
     graph = sparse.csr_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(count, count))
@@ -106,7 +107,11 @@ def _simulated(layer: Layer) -> NDArray[np.int64]:
     kept = sewn | (size > 0.5 * count)
     if not kept.any():
         kept = size == size.max()
-    return np.flatnonzero(kept[piece])
+    # Of what is sewn down only a margin matters: it holds the rest.
+    near = slack > 0
+    for _ in range(_MARGIN):
+        near[edges[near[edges].any(1)].ravel()] = True
+    return np.flatnonzero(kept[piece] & near), np.flatnonzero(~kept[piece])
 
 
 def _gust(rest: Floats, rng: np.random.Generator) -> Floats:
@@ -118,7 +123,7 @@ def _gust(rest: Floats, rng: np.random.Generator) -> Floats:
     return out.astype(np.float32)
 
 
-def _region(joint: NDArray) -> NDArray[np.int64]:
+def region_of(joint: NDArray) -> NDArray[np.int64]:
     """1 for the left arm's joints, 2 for the right arm's, 0 for all others: cloth of one does not meet the other."""
     return np.array([1 if 16 in c else 2 if 17 in c else 0 for c in map(_ancestry, range(len(PARENTS)))])[joint]
 
@@ -141,8 +146,8 @@ def _collider(cloth: Cloth, layer: Layer, chosen: NDArray, inner: list[Surface],
     starts = np.cumsum([0, *(surface.points.shape[1] for surface in inner)])
     faces = np.concatenate([surface.faces + start for surface, start in zip(inner, starts, strict=False)])
     points = np.concatenate([surface.points for surface in inner], 1)
-    group = np.concatenate([_region(surface.joint) for surface in inner])
-    own = _region(strongest_joint(layer.skin_joints[chosen][moving], layer.skin_weights[chosen][moving]))
+    group = np.concatenate([region_of(surface.joint) for surface in inner])
+    own = region_of(strongest_joint(layer.skin_joints[chosen][moving], layer.skin_weights[chosen][moving]))
     gap = np.full(len(moving), cloth.drape.gap_m)
     return Collider(points, faces, gap, group, own, device)
 
@@ -172,13 +177,12 @@ def _run(cloth: Cloth, collider: Collider, goals: Floats, floors: NDArray) -> Fl
     return np.stack(frames)
 
 
-def _with_riders(layer: Layer, chosen: NDArray, goals: Floats, frames: Floats) -> Floats:
-    """Frames (K + 1, n, 3) of the simulated part spread over the whole garment (K + 1, V, 3)."""
+def _with_riders(layer: Layer, chosen: NDArray, riders: NDArray, goals: Floats, frames: Floats) -> Floats:
+    """Frames (K + 1, n, 3) of the simulated part set into the whole garment (K + 1, V, 3)."""
     targets = np.concatenate([goals, goals[-1:]])
     out = targets.copy()
     out[:, chosen] = frames
-    rest = np.setdiff1d(np.arange(len(layer.vertices)), chosen)
-    if len(rest):
-        near = cKDTree(layer.vertices[chosen]).query(layer.vertices[rest], 4)[1]
-        out[:, rest] += (frames - targets[:, chosen])[:, near].mean(2)
+    if len(riders):
+        near = cKDTree(layer.vertices[chosen]).query(layer.vertices[riders], min(4, len(chosen)))[1]
+        out[:, riders] += (frames - targets[:, chosen])[:, near.reshape(len(riders), -1)].mean(2)
     return out

@@ -14,6 +14,7 @@ from likeness.synthesis.figure import Dressed, Floats, Layer, Posed
 from likeness.synthesis.hang import KEYS, Surface, hang, hangs, strongest_joint
 from likeness.synthesis.limbs import PARENTS
 from likeness.synthesis.poses import Pose
+from likeness.synthesis.untangle import untangled
 
 Cloth = Literal["hang", "skin"]
 
@@ -41,6 +42,7 @@ def pose_person(
     if cloth == "hang":
         hung = _hung(dressed, pose, model, rng, device)
         vertices = [hung.get(number, plain) for number, plain in enumerate(vertices)]
+    vertices = untangled(dressed.layers, vertices, body, model.faces, strongest_joint(index, weight))
     joints = posed_joints(moves, dressed.joints).astype(np.float32)
     on_floor = [number for number, layer in enumerate(dressed.layers) if layer.kind in ("skin", "shoe")]
     lowest = min(float(vertices[number][:, 1].min()) for number in on_floor)
