@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from likeness.synthesis.bags import accessory
 from likeness.synthesis.captions import caption, garment_words
 from likeness.synthesis.cutting import clip
 from likeness.synthesis.fabric import Fabric, paint_fabric
@@ -37,7 +38,7 @@ FINISHES = {
     "bag": Finish(0.03, 0.6, 0.02),
     "beard": Finish(0.03, 0.5, 0.3),
 }
-_KIND_OF_SLOT = {"shoes": "shoe", "boots": "shoe", "hat": "hat", "glasses": "glasses"}
+_KIND_OF_SLOT = {"bag": "bag", "shoes": "shoe", "boots": "shoe", "hat": "hat", "glasses": "glasses"}
 
 
 def dress(recipe: Recipe, pack: Pack) -> Dressed:
@@ -75,6 +76,11 @@ def _clothes(recipe: Recipe, wearer: Wearer) -> list[_Worn]:
     done: list[_Worn] = []
     inner = [(wearer.skin, wearer.skin_normals)]
     for number, wear in enumerate(recipe.wears):
+        if wear.slot in ("bag", "scarf"):
+            points, normals = (np.concatenate(arrays) for arrays in zip(*inner, strict=True))
+            piece = accessory(wear.noun, wearer, (points, normals), recipe.seed + number)
+            done.append(_Worn(wear, piece, None, None))
+            continue
         over = replace(wearer, worn=tuple(points for points, _ in inner[1:])) if wear.slot == "coat" else wearer
         piece = made_piece(over, wear.item, wear.texture, wear.part, wear.cut, recipe.seed + number)
         color, alpha = None, None
@@ -202,7 +208,7 @@ def _skin_layer(recipe: Recipe, wearer: Wearer, clothes: list[_Worn]) -> Layer:
     hidden = np.zeros(wearer.skin_count, bool)
     for worn in clothes:
         slot = worn.wear.slot
-        if slot in ("glasses", "hat"):
+        if slot in ("glasses", "hat", "bag", "scarf"):
             continue
         if slot in ("shoes", "boots"):
             listed = pack.item(worn.wear.item, worn.wear.texture).arrays["delete_verts"]

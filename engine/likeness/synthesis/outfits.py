@@ -13,10 +13,10 @@ from likeness.synthesis.garments import MADE, Cut
 from likeness.synthesis.pack import Pack
 from likeness.synthesis.pieces import separable
 
-BAREFOOT, HATS, GLASSES, OUTER = 0.05, 0.10, 0.15, 0.22
+BAREFOOT, HATS, GLASSES, OUTER, BAG, SCARF = 0.05, 0.10, 0.15, 0.22, 0.12, 0.06
 # Slots from the skin outwards; a tucked top lies under the bottom.
 ORDER = {"underwear": 5, "tucked": 12, "shoes": 15, "bottom": 20, "skirt": 22, "top": 26, "full": 24, "dress": 28,
-         "boots": 30, "coat": 40, "glasses": 55, "hat": 60}  # fmt: skip
+         "boots": 30, "coat": 40, "scarf": 45, "bag": 50, "glasses": 55, "hat": 60}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,11 @@ class Tailor:
         if self.rng.random() < OUTER and not any(w.cut.collar == "hood" for w in wears):
             wears.append(self._outer(wears))
         wears.extend(self._shoes(wears))
+        if self.rng.random() < SCARF and not any(w.cut.collar in ("hood", "turtle") for w in wears):
+            wears.append(Wear(MADE, "scarf", "scarf", fabric=self._fabric("scarf")))
+        if self.rng.random() < BAG:
+            noun = self._pick({"backpack": 5, "shoulder bag": 4, "handbag": 3 if self.body.woman else 0})
+            wears.append(Wear(MADE, "bag", noun, fabric=self._fabric("bag")))
         for slot, often in (("hat", HATS), ("glasses", GLASSES)):
             item = self._own(slot)
             if item and self.rng.random() < often:
@@ -219,7 +224,8 @@ class Tailor:
             wide=self._u(0.03, 0.08) if noun == "wide trousers" else self._u(0, 0.015) * (noun == "trousers"),
         )
         category = "shorts" if noun == "shorts" else "bottom"
-        return Wear(MADE, "bottom", noun, cut=cut, fabric=self._fabric(category))
+        spoken = noun if noun in ("shorts", "leggings") else "trousers"
+        return Wear(MADE, "bottom", spoken, cut=cut, fabric=self._fabric(category))
 
     def _dress(self) -> Wear:
         item = self._own("dress")
