@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import numpy as np
 from avatar_fill import finish_piece
-from avatar_heads import finish_head
+from avatar_heads import finish_head, skin_color, strangeness
 from avatar_texels import ENOUGH, NAMES, Array, Work, gather, mask, write
 from scipy.cluster.vq import kmeans2
 from scipy.spatial import cKDTree
@@ -44,8 +44,11 @@ def finish(
         inside = (texels.group == number) & ~cards
         if name == "head" and not _says(caption, SCARVES):
             hair = finish_head(work, inside, caption, rng)
-        else:
-            _finish_group(work, inside, name)
+            continue
+        if name == "head":
+            # A scarf's back is scarf, not face.
+            work.sources &= ~inside | (strangeness(work.lab, skin_color(work)) > 16)
+        _finish_group(work, inside, name)
     if "barefoot" not in caption:
         _darken_soles(work)
     _even_cards(work, cards, hair)

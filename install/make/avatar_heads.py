@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import numpy as np
-from avatar_fill import Turn, around, finish_piece, local_mean
+from avatar_fill import around, finish_piece, local_mean
 from avatar_texels import ENOUGH, NAMES, Array, Work
 from scipy import ndimage
 
@@ -39,10 +39,11 @@ def finish_head(work: Work, inside: Array, caption: str, rng: np.random.Generato
     turn = around(texels, skull, "head")
     hairy = np.clip((height[wanted] + wobble - nape) / 0.012 + 0.5, 0, 1)[:, None]
     if hair is not None and re.search(r"long [\w-]+ hair", caption):
-        hairy = np.maximum(hairy, _hangs(turn, have, lab, hair, skin)[turn.bin[wanted]][:, None])
+        # What lies behind hanging hair is hidden by it.
+        hairy = np.maximum(hairy, (texels.normal[wanted, 2] < 0.2)[:, None])
     angle = np.sign(turn.angle) * np.minimum(np.abs(turn.angle), 1.2)
     place = np.stack([turn.along, turn.radius * angle], 1)
-    bare = have[_strangeness(lab[have], skin) < 14]
+    bare = have[strangeness(lab[have], skin) < 14]
     neck = local_mean(place[bare], lab[bare])(place[wanted]) if len(bare) > 100 else skin
     grain = rng.standard_normal((len(wanted), 1)) * (1.5, 0.2, 0.2)
     work.out[wanted] = (1 - hairy) * neck + hairy * (neck if hair is None else hair + grain)
@@ -64,16 +65,6 @@ def _color_strands(work: Work, inside: Array, face: int, hair: Array, rng: np.ra
             work.out[goal] = hair + rng.standard_normal((int(goal.sum()), 1)) * (1.5, 0.2, 0.2)
 
 
-def _hangs(turn: Turn, have: Array, lab: Array, hair: Array, skin: Array) -> Array:
-    """(bins,) bool: the heights down to the lowest at which the sides of the head show hair rather than skin."""
-    side = have[np.abs(turn.angle[have]) > 1.0]
-    like = _strangeness(lab[side], hair) < _strangeness(lab[side], skin)
-    bins = int(turn.bin.max()) + 1
-    count = np.bincount(turn.bin[side], minlength=bins)
-    shown = np.bincount(turn.bin[side], like, minlength=bins) > 0.5 * np.maximum(count, 1)
-    return np.arange(bins) >= (shown.argmax() if shown.any() else bins)
-
-
 def skin_color(work: Work) -> Array:
     """Lab of the face: the median of its seen middle."""
     texels = work.texels
@@ -85,13 +76,14 @@ def skin_color(work: Work) -> Array:
     return np.median(work.lab[head][middle], 0)
 
 
-def _strangeness(lab: Array, skin: Array) -> Array:
+def strangeness(lab: Array, skin: Array) -> Array:
+    """How far colours (N, 3) are from another (3,), Lab, brightness counting less."""
     return np.linalg.norm((lab - skin) * (0.6, 1, 1), axis=-1)
 
 
 def _face_piece(work: Work, inside: Array, skin: Array) -> int:
     """The piece of the head with the most seen texels of the colour of skin."""
-    like = inside & work.texels.known & (_strangeness(work.lab, skin) < 14)
+    like = inside & work.texels.known & (strangeness(work.lab, skin) < 14)
     return int(np.bincount(work.texels.component[like]).argmax()) if like.any() else -1
 
 
@@ -100,8 +92,8 @@ def _hair_color(work: Work, at: Array, skin: Array, thin: bool) -> Array | None:
     height = work.texels.position[:, 1]
     top = height[at].max()
     crown = at & (height > top - 0.03)
-    if not thin and crown.sum() > 20 and _strangeness(np.median(work.lab[crown], 0), skin) > 8:
+    if not thin and crown.sum() > 20 and strangeness(np.median(work.lab[crown], 0), skin) > 8:
         return np.median(work.lab[crown], 0)
     upper = at & (height > top - 0.12)
-    other = upper & (_strangeness(work.lab, skin) > 14)
+    other = upper & (strangeness(work.lab, skin) > 14)
     return np.median(work.lab[other], 0) if other.sum() > 0.08 * max(upper.sum(), 1) else None
