@@ -106,7 +106,10 @@ def _draw_room(rng: np.random.Generator) -> Drawn:
     half_x, half_z, height = rng.uniform(2.0, 4.2), rng.uniform(2.2, 4.5), rng.uniform(2.35, 3.2)
     centre_x, centre_z = rng.uniform(-1, 1) * (half_x - 1.3), rng.uniform(-1, 1) * (half_z - 1.3)
     room = (float(half_x), float(height), float(half_z), float(centre_x), float(centre_z))
-    wall, accent = varied(rng, pick(rng, WALLS), 0.06), varied(rng, pick(rng, WALLS), 0.1)
+    wall, accent = (
+        varied(rng, pick(rng, WALLS[:5] if rng.random() < 0.65 else WALLS), 0.06),
+        varied(rng, pick(rng, WALLS), 0.1),
+    )
     looks = [str(rng.choice(["plaster", "plaster", "plaster", "wallpaper", "brick"])) for _ in range(2)]
     brick = (0.34, 0.16, 0.11)
     walls = [("plaster", wall, wall)] * 4
@@ -231,7 +234,7 @@ def _furnish(rng: np.random.Generator, scenery: Scenery) -> list[Prop]:
     for wall in range(4):
         places = [-0.85, -0.25, 0.35, 0.95]
         for along in places:
-            if rng.random() < 0.62:
+            if rng.random() < 0.78:
                 along = float(np.clip(along + rng.uniform(-0.15, 0.15), -1, 1))
                 props += _piece(rng, scenery, wall, along)
     assert scenery.room is not None

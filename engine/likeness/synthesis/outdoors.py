@@ -184,6 +184,56 @@ def _houses(rng: np.random.Generator, yaw: float, near: float, far: float) -> li
                      varied(rng, pick(rng, FACADES), 0.1), varied(rng, (0.5, 0.49, 0.46), 0.2), int(rng.integers(997)))
             )  # fmt: skip
             x += width + (float(rng.uniform(1, 4)) if rng.random() < 0.12 else 0)
+    # The street bends or ends somewhere, so its vista is closed.
+    for sign in (-1, 1):
+        tall = float(rng.uniform(6, 14))
+        local = np.array([sign * float(rng.uniform(30, 60)), tall / 2, float(rng.uniform(-6, 6))])
+        color = varied(rng, pick(rng, FACADES), 0.1)
+        seed = int(rng.integers(997))
+        half = (5.0, tall / 2, 14.0)
+        found.append(Prop("box", rgb(_turned(local, yaw)), half, yaw, "facade", color, (0.45, 0.44, 0.42), seed))
+    return found
+
+
+def _clutter(rng: np.random.Generator, yaw: float, z: float) -> list[Prop]:
+    """What stands along a front at its own z: bins, planters, boards, bollards."""
+    found: list[Prop] = []
+    for x in np.arange(-11, 12, 2.6):
+        if rng.random() < 0.4:
+            continue
+        place = _turned(np.array([x + rng.uniform(-0.8, 0.8), 0.0, z + rng.uniform(-0.25, 0.25)]), yaw)
+        if np.hypot(place[0], place[2]) < 1.7:
+            continue
+        kind, seed, color = int(rng.integers(4)), int(rng.integers(99)), any_color(rng, 0.35)
+        if kind == 0:
+            found.append(Prop("box", (place[0], 0.5, place[2]), (0.25, 0.5, 0.25), yaw, "plain", color, color, seed))
+        elif kind == 1:
+            size = float(rng.uniform(0.3, 0.6))
+            green = varied(rng, (0.06, 0.11, 0.03), 0.25)
+            found.append(
+                Prop("box", (place[0], 0.25, place[2]), (0.45, 0.25, 0.25), yaw, "concrete", color, color, seed)
+            )
+            found.append(
+                Prop(
+                    "leaves", (place[0], 0.5 + size * 0.8, place[2]), (0.45, size, 0.35), 0.0, "plain", green, seed=seed
+                )
+            )
+        elif kind == 2:
+            turn = yaw + float(rng.uniform(-0.5, 0.5))
+            found.append(
+                Prop(
+                    "box",
+                    (place[0], 0.55, place[2]),
+                    (0.32, 0.55, 0.03),
+                    turn,
+                    "picture",
+                    color,
+                    any_color(rng, 0.6),
+                    seed,
+                )
+            )
+        else:
+            found.append(Prop("box", (place[0], 0.45, place[2]), (0.06, 0.45, 0.06), yaw, "plain", (0.05, 0.05, 0.05)))
     return found
 
 
@@ -231,6 +281,7 @@ def _street(rng: np.random.Generator, yaw: float) -> tuple[tuple, tuple, list[Pr
     props += _cars(rng, yaw, kerb + 1.2, int(rng.integers(0, 3))) + _cars(
         rng, yaw, kerb + road - 1.2, int(rng.integers(1, 5))
     )
+    props += _clutter(rng, yaw, -near + 0.5) + _clutter(rng, yaw, far - 0.6)
     return floor, strip, props, far
 
 
@@ -264,7 +315,6 @@ def _draw_night(rng: np.random.Generator) -> Drawn:
         lamps.append(lamp)
     for _ in range(int(rng.integers(2, 7))):
         # Lit shop fronts and signs on the near row of houses, and across the road.
-        depth = -float(rng.uniform(2.3, 2.4)) if rng.random() < 0.5 else float(strip[4] + 1.9)
         front = [p for p in props if p.look == "facade"]
         house = front[int(rng.integers(len(front)))]
         local = _turned(np.array(house.centre), -yaw)
