@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from likeness.core.camera import Camera
-from likeness.synthesis.depth_sensors import SENSORS, Sensor, sensor_view, simulate
+from likeness.synthesis.depth_sensors import SENSORS, Sensor, fitting, sensor_view, simulate
 from likeness.synthesis.figure import KINDS
 from likeness.synthesis.sensor_noise import Chance, Seen, axial_sigma, holes, shadow
 from likeness.synthesis.view import Frame, View, look_at
@@ -283,3 +283,19 @@ def test_a_frame_at_hand_is_not_rendered_again() -> None:
     simulate(render, STRAIGHT, SENSORS["azure_kinect"], dice(), frame=frame(board_at(STRAIGHT)))
     assert len(asked) == 1 and asked[0].camera.fx == 504
     np.testing.assert_allclose(asked[0].eye, (-0.032, -0.002, 0.004), atol=1e-12)
+
+
+def test_only_sensors_that_see_the_whole_person_fit() -> None:
+    """A person of 1.8 m fills 48.5 degrees at 2 m: more than Kinect v1 sees level (45), less than upright (58)."""
+    camera = Camera(400, 400, 255.5, 255.5, 512, 512)
+    person = np.random.default_rng(0).uniform((-0.3, 0, -0.1), (0.3, 1.8, 0.1), (500, 3))
+
+    def names(distance: float) -> dict[str, bool]:
+        view = look_at(camera, np.array([0, 0.9, distance]), np.array([0, 0.9, 0]))
+        return {sensor.name: sensor.turned for sensor in fitting(SENSORS.values(), view, person)}
+
+    near, far = names(2.0), names(5.2)
+    assert near["kinect_v1"] and not near["azure_kinect"] and set(near) == set(SENSORS)
+    assert "kinect_v2" not in far and "azure_kinect" in far and "ideal" in far
+    view = look_at(camera, np.array([0, 0.9, 6.5]), np.array([0, 0.9, 0]))
+    assert fitting([SENSORS["kinect_v2"]], view, person)[0].name == "kinect_v2"

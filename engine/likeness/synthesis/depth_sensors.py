@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,14 +18,16 @@ from likeness.synthesis.sensor_lidar import lidar
 from likeness.synthesis.sensor_masks import noisy_mask
 from likeness.synthesis.sensor_models import SENSORS, Sensor
 from likeness.synthesis.sensor_noise import Chance, Seen, flight, triangulation
-from likeness.synthesis.sensor_registration import register
+from likeness.synthesis.sensor_registration import enlarged, register
 from likeness.synthesis.view import Frame, View
 
-__all__ = ["SENSORS", "Reading", "Sensor", "sensor_view", "simulate"]
+__all__ = ["SENSORS", "Reading", "Sensor", "fitting", "sensor_view", "simulate"]
 
 _GLASS = tuple(1 + KINDS.index(kind) for kind in ("eye", "glasses"))
 # A network's input for estimated depth is about this wide.
 _ESTIMATE_PX = 384
+# A sensor that sees less of the person than this does not fit the picture.
+_WHOLE = 0.98
 # No calibration is worse than this and still sold.
 _WORST_ROTATION_DEG = 0.3
 
@@ -73,8 +75,7 @@ def simulate(
     chance = Chance(generator, seen.depth)
     scale = strength * (1 + sensor.spread * (2 * chance.numbers(1)[0] - 1))
     raw = _read(seen, raw_view.camera, sensor, scale, chance)
-    moved = _color_from_sensor(color_view, raw_view, sensor, scale, chance)
-    depth = register(raw, raw_view.camera, color_view.camera, moved)
+    depth = _registered(raw, color_view, raw_view, sensor, scale, chance)
     if sensor.millimetres:
         depth = _whole_millimetres(depth)
     mask = noisy_mask(frame, generator, strength=strength)
@@ -97,6 +98,35 @@ def sensor_view(color_view: View, sensor: Sensor) -> View:
     camera_from_world = color_view.camera_from_world.copy()
     camera_from_world[:3, 3] -= _origin(sensor)
     return View(_window(whole, color, sensor), camera_from_world)
+
+
+def fitting(sensors: Iterable[Sensor], color_view: View, points: NDArray) -> list[Sensor]:
+    """The sensors, each held level or upright, that can read what the colour picture shows of `points` (N, 3) world.
+
+    Of a sensor's two ways the one that sees more is taken. Where none sees nearly all, the one that sees most.
+    """
+    shown = points[_inside(color_view, points)]
+    best = []
+    for sensor in sensors:
+        ways = (sensor, sensor.upright()) if sensor.width else (sensor,)
+        shares = [float(_in_reach(way, color_view, shown).mean()) if len(shown) else 1.0 for way in ways]
+        best.append((max(shares), ways[int(np.argmax(shares))]))
+    whole = [sensor for share, sensor in best if share >= _WHOLE]
+    return whole or [max(best, key=lambda found: found[0])[1]]
+
+
+def _inside(view: View, points: NDArray) -> NDArray[np.bool_]:
+    local = view.to_camera(points).astype(np.float64)
+    pixels = view.camera.project(local)
+    limit = np.array([view.camera.width, view.camera.height]) - 0.5
+    return (local[:, 2] > 0) & (pixels > -0.5).all(1) & (pixels < limit).all(1)
+
+
+def _in_reach(sensor: Sensor, color_view: View, points: NDArray) -> NDArray[np.bool_]:
+    """Which points (N, 3) lie in the sensor's field and range."""
+    view = sensor_view(color_view, sensor)
+    depth = view.to_camera(points)[:, 2]
+    return _inside(view, points) & (depth >= sensor.range_m[0]) & (depth <= sensor.range_m[1])
 
 
 def _origin(sensor: Sensor) -> NDArray[np.float64]:
@@ -148,22 +178,18 @@ def _in_range(depth: Tensor, sensor: Sensor) -> Tensor:
     return torch.where((depth >= near) & (depth <= far), depth, 0.0)
 
 
-def _color_from_sensor(
-    color_view: View, raw_view: View, sensor: Sensor, scale: float, chance: Chance
-) -> NDArray[np.float64]:
-    """Where the maker's software believes the colour camera to be (4, 4): the truth and a calibration error."""
-    truth = color_view.camera_from_world @ np.linalg.inv(raw_view.camera_from_world)
-    if np.allclose(truth, np.eye(4), atol=1e-12):
-        truth = np.eye(4)
-    if scale <= 0 or (sensor.rotation_deg == 0 and sensor.shift_m == 0 and sensor.lag_px == 0):
-        return truth
-    turn, shift, lag = np.split(np.array(chance.normals(8)), (3, 6))
+def _registered(raw: Tensor, color_view: View, raw_view: View, sensor: Sensor, scale: float, chance: Chance) -> Tensor:
+    """The reading (H, W) as the maker's software brings it to the colour picture, its calibration in error."""
+    turn, shift, moved = np.split(scale * np.clip(chance.normals(8), -2, 2), (3, 6))
+    # Motion between the exposures, mostly sideways.
+    lag = sensor.lag_px * moved * (1.0, 0.3)
+    if sensor.family in ("lidar", "estimate"):
+        return enlarged(raw, raw_view.camera, color_view.camera, (float(lag[0]), float(lag[1])))
     limit = _WORST_ROTATION_DEG
-    turn = np.radians(np.clip(scale * sensor.rotation_deg * turn, -limit, limit))
-    # A person who moved between the exposures looks like a turned camera.
-    turn[1] += scale * sensor.lag_px * float(np.clip(lag[0], -2, 2)) / raw_view.camera.fx
-    turn[0] += scale * sensor.lag_px * 0.3 * float(np.clip(lag[1], -2, 2)) / raw_view.camera.fx
+    turn = np.radians(np.clip(sensor.rotation_deg * turn, -limit, limit))
+    # Seen from the device, someone who moved looks like a turned camera.
+    turn[:2] += (lag[1] / raw_view.camera.fy, lag[0] / raw_view.camera.fx)
     error = np.eye(4)
-    error[:3, :3] = rodrigues(turn)
-    error[:3, 3] = scale * sensor.shift_m * np.clip(shift, -2, 2)
-    return error @ truth
+    error[:3, :3], error[:3, 3] = rodrigues(turn), sensor.shift_m * shift
+    truth = color_view.camera_from_world @ np.linalg.inv(raw_view.camera_from_world)
+    return register(raw, raw_view.camera, color_view.camera, error @ truth)

@@ -17,7 +17,7 @@ _LOG_SCALE = 0.06
 _SHIFT = 0.03
 _RELIEF = (0.55, 1.1)
 _BEND_M = 0.02
-_DETAIL_PX = (1.0, 4.0)
+_DETAIL_PX = (1.5, 5.0)
 _EDGE_PX = (0.3, 2.0)
 
 
@@ -35,6 +35,8 @@ def estimated(seen: Seen, camera: Camera, sensor: Sensor, scale: float, chance: 
     detail, edge, relief, thin = chance.numbers(4)
     pixel = max(depth.shape) / 384
     shape = _without_thin_parts(depth, person, thin, scale, chance)
+    # Gaps as narrow as those between fingers close.
+    shape = opened(shape, max(1, round(pixel)))
     shape = _smoothed(shape, pixel * scale * _between(_DETAIL_PX, detail))
     shape = torch.where(person, middle + (shape - middle) * (1 + scale * (_between(_RELIEF, relief) - 1)), shape)
     bend = chance.smooth(max(depth.shape) / 5) + 0.3 * chance.smooth(max(depth.shape) / 15)

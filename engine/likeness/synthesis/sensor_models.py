@@ -36,9 +36,8 @@ class Sensor:
     correlated. bias_mm: offset, uniform within +-bias, drawn once. wiggle_mm: standard deviation of a smooth error.
     multipath_mm: most that a hollow is pushed away.
 
-    step_px: disparity step (0: none). window_px: matching window, which blurs detail and fattens edges. jitter_px:
-    lateral error. spot_px: blur of the optics within which front and back mix. jump_m: a larger step between
-    neighbours is an edge. lost_edge: share of mixed edge pixels that the sensor's own filter drops. dark: infrared
+    step_px: disparity step (0: none). window_px: matching window, which blurs detail and fattens edges. spot_px: blur
+    of the optics within which front and back mix. jump_m: a larger step between neighbours is an edge. lost_edge: share of mixed edge pixels that the sensor's own filter drops. dark: infrared
     reflectivity at 2 m where half the readings fail. grazing_deg: incidence where half fail. specular: share lost on
     glass and eyes. dropout: share of stray single losses. millimetres: readings are whole millimetres.
 
@@ -66,7 +65,6 @@ class Sensor:
     multipath_mm: float = 0.0
     step_px: float = 0.0
     window_px: int = 1
-    jitter_px: float = 0.0
     spot_px: float = 0.0
     jump_m: float = 0.05
     lost_edge: float = 0.0
@@ -102,10 +100,9 @@ _KINECT_V1 = Sensor(
     noise_mm=(1.2, 0.0, 1.9),
     noise_from_m=0.4,
     step_px=1 / 8,
-    # 9 x 9 correlation window of the dot pattern, lookups off by 0.5 px [Handa 2014].
+    # 9 x 9 correlation window of the dot pattern [Handa 2014]; neighbouring windows overlap and err alike.
     window_px=9,
-    grain_px=7.0,
-    jitter_px=0.5,
+    grain_px=9.0,
     wiggle_mm=2.0,
     dark=0.06,
     grazing_deg=77.0,
@@ -127,7 +124,6 @@ _KINECT_V2 = Sensor(
     grazing_noise_mm=0.1,
     # The driver filters phases over neighbours before depth [Sarbolandi 2015; window as measured on people].
     grain_px=4.0,
-    jitter_px=0.3,
     # Systematic wiggling of several millimetres and centimetres in corners [Sarbolandi 2015]; people are no corners.
     bias_mm=5.0,
     wiggle_mm=1.5,
@@ -153,7 +149,6 @@ _AZURE = Sensor(
     noise_mm=(0.7, 0.0, 0.3),
     grazing_noise_mm=0.1,
     grain_px=2.0,
-    jitter_px=0.2,
     # Systematic error < 11 mm + 0.1 % [datasheet].
     bias_mm=5.0,
     wiggle_mm=1.5,
@@ -182,7 +177,6 @@ _D435 = Sensor(
     step_px=1 / 32,
     window_px=7,
     grain_px=7.0,
-    jitter_px=0.4,
     wiggle_mm=3.0,
     dark=0.03,
     grazing_deg=80.0,
@@ -203,11 +197,10 @@ _LIDAR = Sensor(
     grain_px=10.0,
     bias_mm=6.0,
     window_px=7,
-    spot_px=1.2,
+    spot_px=0.8,
     dropout=0.0,
     millimetres=False,
-    rotation_deg=0.1,
-    shift_m=0.002,
+    lag_px=0.3,
 )
 
 SENSORS: dict[str, Sensor] = {

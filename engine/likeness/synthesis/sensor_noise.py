@@ -20,6 +20,10 @@ _STEEPEST = math.radians(80.0)
 # Share of a time-of-flight pixel's noise variance that does not come with the light, as a reflectivity [ours].
 _READ_OUT = 0.3
 _DARKEST = 0.05
+# Depth over two pixels, in widths of a pixel, that a surface seen at 76 degrees has.
+_STEEP_PX = 8.0
+# White error of a disparity before it is rounded, in steps [Barron, Malik 2013; Handa 2014].
+_DITHER = 1 / 6
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ def flight(seen: Seen, camera: Camera, sensor: Sensor, scale: float, chance: Cha
     """A time-of-flight reading (h, w) f32 m, 0 = none: mixed edges, multipath, amplitude-dependent noise, holes."""
     light = torch.where(seen.depth > 0, seen.infrared * seen.cosine.clamp(min=0.05), 0.0) + 1e-6
     light = light / seen.depth.clamp(min=0.3).square()
-    mixed, lost = _mixed(seen.depth, light, sensor, scale, chance)
+    mixed, lost = _mixed(seen.depth, light, sensor.jump_m + _STEEP_PX * seen.depth / camera.fx, sensor, scale, chance)
     reading = mixed + scale * _multipath(seen.depth, sensor)
     sigma = axial_sigma(seen.depth, seen.cosine, seen.infrared, sensor)
     # Drivers filter differently by version and mode.
@@ -122,10 +126,12 @@ def triangulation(seen: Seen, camera: Camera, sensor: Sensor, scale: float, chan
     depth = torch.where(matched > 0, reach / matched.clamp(min=1e-6), 0.0)
     sigma = axial_sigma(depth, seen.cosine, seen.infrared, sensor) * reach / depth.clamp(min=0.1).square()
     # The stated noise includes what rounding to steps adds.
-    sigma = (sigma.square() - sensor.step_px**2 / 12).clamp(min=0).sqrt()
+    dither = _DITHER * sensor.step_px
+    sigma = (sigma.square() - sensor.step_px**2 / 12 - dither**2).clamp(min=0).sqrt()
     wiggle = 1e-3 * scale * _drift(sensor, camera, chance) * reach / depth.clamp(min=0.1).square()
     noisy = matched + scale * sigma * chance.grained(sensor.grain_px) + wiggle
     if sensor.step_px > 0:
+        noisy = noisy + scale * dither * chance.white()
         noisy = torch.round(noisy / sensor.step_px) * sensor.step_px
     lost = shadow(disparity) | holes(seen, sensor, scale, chance)
     kept = (matched > 0) & (noisy > 0) & ~lost
@@ -184,20 +190,25 @@ def _drift(sensor: Sensor, camera: Camera, chance: Chance) -> Tensor:
     return offset + sensor.wiggle_mm * chance.smooth(camera.fx / 12)
 
 
-def _mixed(depth: Tensor, light: Tensor, sensor: Sensor, scale: float, chance: Chance) -> tuple[Tensor, Tensor]:
-    """Depth (h, w) with front and back mixed by their light where the optics blur them, and pixels (bool) dropped."""
+def _mixed(
+    depth: Tensor, light: Tensor, jump: Tensor, sensor: Sensor, scale: float, chance: Chance
+) -> tuple[Tensor, Tensor]:
+    """Depth (h, w) with front and back mixed by their light where the optics blur them, and pixels (bool) dropped.
+
+    jump (h, w) m: steps beyond it part two surfaces.
+    """
     if sensor.spot_px <= 0 or scale <= 0:
         return depth, torch.zeros_like(depth, dtype=torch.bool)
     kernel = _gaussian(sensor.spot_px, depth.device)
     blurred = _separable(light * depth, kernel) / _separable(light, kernel)
     near, far = surroundings(depth)
-    edge = (far - near > sensor.jump_m) & (depth > 0)
+    edge = (far - near > jump) & (depth > 0)
     # Edges fall anywhere within a pixel, so the share of the other surface varies.
     share = scale * 1.6 * chance.uniform()
     mixed = torch.where(edge, depth + share * (blurred - depth), depth)
     mixed = torch.minimum(torch.maximum(mixed, near), far)
     between = (mixed - near).minimum(far - mixed)
-    dropped = edge & (between > 0.4 * sensor.jump_m) & (chance.uniform() < sensor.lost_edge)
+    dropped = edge & (between > 0.4 * jump) & (chance.uniform() < sensor.lost_edge)
     return mixed, dropped
 
 
@@ -233,10 +244,9 @@ def _window_mean(disparity: Tensor, sensor: Sensor) -> Tensor:
 
 def _fattened(disparity: Tensor, sensor: Sensor, scale: float, chance: Chance) -> Tensor:
     """Disparity (h, w) whose edges wander: the nearer surface wins windows that it only partly fills."""
-    grain = max(2.0, sensor.window_px / 3)
-    wander = chance.smooth(grain) * scale
+    wander = chance.smooth(max(2.0, sensor.window_px / 2)) * scale
     grown, shrunk = disparity, disparity
-    steps = max(1, sensor.window_px // 5)
+    steps = max(1, sensor.window_px // 3)
     out = disparity
     for step in range(1, steps + 1):
         grown, shrunk = _pooled_max(grown), -_pooled_max(-shrunk)

@@ -110,6 +110,29 @@ def _surface_depth(depth: Tensor, u: Tensor, v: Tensor, near: Tensor) -> Tensor:
     return 1 / torch.where(smooth, inverse, near)
 
 
+def enlarged(depth: Tensor, sensor: Camera, color: Camera, shift_px: tuple[float, float] = (0.0, 0.0)) -> Tensor:
+    """Depth (h, w) f32 m of a camera on the colour camera's axes at the colour picture's size (H, W), 0 = none.
+
+    Bilinear between any readings, across edges too, as small depth maps are enlarged; beside a hole the nearest.
+    shift_px: the depth's shift in its own pixels (x, y).
+    """
+    if color == sensor and shift_px == (0.0, 0.0):
+        return depth.clone()
+    x, y = _ray_grid(color, depth)
+    height, width = depth.shape
+    u = (x * sensor.fx + sensor.cx + shift_px[0]).expand(color.height, -1)
+    v = (y * sensor.fy + sensor.cy + shift_px[1]).expand(-1, color.width)
+    inside = (u > -0.5) & (v > -0.5) & (u < width - 0.5) & (v < height - 0.5)
+    # Picture coordinates in halves of the picture, as grid_sample wants them.
+    grid = torch.stack([(2 * u + 1) / width - 1, (2 * v + 1) / height - 1], -1)[None]
+    planes = torch.stack([depth, (depth > 0).to(depth.dtype)])[None]
+    soft = torch.nn.functional.grid_sample(planes, grid, padding_mode="border", align_corners=False)[0]
+    hard = torch.nn.functional.grid_sample(
+        planes[:, :1], grid, mode="nearest", padding_mode="border", align_corners=False
+    )[0, 0]
+    return torch.where(inside, torch.where(soft[1] > 0.999, soft[0], hard), 0.0)
+
+
 def _fill_gaps(depth: Tensor) -> Tensor:
     """Single empty pixels between two readings of one surface, left and right or above and below, get their mean."""
     padded = torch.nn.functional.pad(depth, (1, 1, 1, 1))
