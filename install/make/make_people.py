@@ -17,19 +17,27 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+from avatar_colors import finish
 from likeness.core.frames import axis_angle, rodrigues
 from likeness.synthesis.archive import encode, write_archive
+from likeness.synthesis.pack import Pack
 from numpy.typing import NDArray
+from people_meshes import packed_mesh
 from PIL import Image
 
 #: Licence of an item -> what its file is called. An item under another licence is left out.
 ARCHIVES = {"CC0-1.0": "cc0", "CC-BY-3.0": "cc_by_3", "CC-BY-4.0": "cc_by_4"}
 #: Steps to which floating-point arrays are rounded: metres, but offsets decimetres, weights and UVs parts of one.
 BASE_STEPS = {"verts": 1e-5, "uvs": 1e-6, "skin_w": 1e-4}
-ITEM_STEPS = {"uvs": 1 / 16384, "weight": 1e-4, "offset": 5e-4, "scale_div": 1e-4}
+ITEM_STEPS = {"uvs": 1 / 8192, "weight": 2e-4, "offset": 5e-4, "scale_div": 1e-4}
 CLIP_STEPS = {"poses": 5e-4, "trans": 2e-4, "rest_offsets": 1e-4}
-AVATAR_STEPS = {"vertices": 1e-4, "uvs": 1 / 16384, "bone_heads": 1e-4, "joints24": 1e-4, "joints52": 1e-4}
-TARGET_STEP = 1e-4
+AVATAR_STEPS = {"vertices": 2e-4, "uvs": 1 / 8192, "bone_heads": 1e-4, "joints24": 1e-4, "joints52": 1e-4}
+#: Whole-body targets are half of all numbers, and no slider moves anything by less than their step.
+TARGET_STEP, MACRO_STEP = 1e-4, 2e-4
+GARMENT_QUALITY, ATLAS_QUALITY, ALPHA_QUALITY = 84, 75, 80
+COLOR_SEED = 1
+#: Avatars in one blob: relatives share parts of their meshes, which then are stored once.
+AVATARS_A_BLOB = 8
 MAX_TURN_DEG = 45.0
 TURN_MARGIN = 2
 CMU = "CMU-mocap"
@@ -50,10 +58,10 @@ def picture(image: Image.Image, quality: int) -> bytes:
     return out.getvalue()
 
 
-def bits(mask: NDArray[np.bool_]) -> bytes:
-    """A mask as PNG of one bit."""
+def lossless(mask: NDArray[np.bool_]) -> bytes:
+    """A mask as a lossless WebP."""
     out = io.BytesIO()
-    Image.fromarray(mask).save(out, "PNG", optimize=True)
+    Image.fromarray(mask).convert("L").save(out, "WEBP", lossless=True, quality=100, method=6)
     return out.getvalue()
 
 
@@ -64,8 +72,9 @@ def body(data: Path) -> tuple[dict[str, bytes], dict[str, list[str]]]:
     for path in sorted((data / "body" / "targets").glob("*.npz")):
         z = read(path)
         groups[path.stem] = [str(name) for name in z.pop("names")]
-        z["delta"] = (z["delta"] * TARGET_STEP).astype(np.float32)
-        members[f"targets/{path.stem}"] = encode(z, {"delta": TARGET_STEP})
+        z["delta"] = (z["delta"] * 1e-4).astype(np.float32)
+        step = MACRO_STEP if path.stem.startswith("macro") else TARGET_STEP
+        members[f"targets/{path.stem}"] = encode(z, {"delta": step})
     return members, groups
 
 
@@ -73,14 +82,22 @@ def wearable(data: Path, entry: dict) -> tuple[dict[str, bytes], list[str]]:
     """Members and texture names of one garment, hair or pair of eyes."""
     arrays = read(data / entry["file"])
     del arrays["verts"]
+    uv_vertex = np.zeros(len(arrays["uvs"]), np.int32)
+    uv_vertex[arrays["face_uv"]] = arrays["faces"]
+    if np.array_equal(uv_vertex[arrays["face_uv"]], arrays["faces"]):
+        # Where every UV belongs to one vertex, the faces follow from their UVs.
+        del arrays["faces"]
+        arrays["uv_vertex"] = uv_vertex
     members = {f"{entry['id']}/arrays": encode(arrays, ITEM_STEPS)}
     names = []
     for texture in entry["textures"]:
         name = Path(texture["color"]).stem.split("__")[-1]
         names.append(name)
-        members[f"{entry['id']}/{name}.color"] = picture(Image.open(data / texture["color"]).convert("RGB"), 80)
+        color = Image.open(data / texture["color"]).convert("RGB")
+        members[f"{entry['id']}/{name}.color"] = picture(color, GARMENT_QUALITY)
         if texture["alpha"]:
-            members[f"{entry['id']}/{name}.alpha"] = picture(Image.open(data / texture["alpha"]).convert("L"), 80)
+            alpha = Image.open(data / texture["alpha"]).convert("L")
+            members[f"{entry['id']}/{name}.alpha"] = picture(alpha, ALPHA_QUALITY)
     return members, names
 
 
@@ -95,8 +112,8 @@ def assets(data: Path) -> tuple[dict[str, dict[str, bytes]], list[dict]]:
         kept |= {"category": entry.get("category", entry["kind"]), "tags": entry.get("tags", []), "textures": []}
         kept["archive"] = f"wearables_{ARCHIVES[entry['licence']]}.zip"
         if entry["kind"] == "skin":
-            skin = Image.open(data / entry["file"]).convert("RGB")
-            archives[kept["archive"]][f"{entry['id']}/color"] = picture(skin, 85)
+            # As it came: another lossy step wipes out pores and grain.
+            archives[kept["archive"]][f"{entry['id']}/color"] = (data / entry["file"]).read_bytes()
         else:
             members, kept["textures"] = wearable(data, entry)
             archives[kept["archive"]] |= members
@@ -136,60 +153,37 @@ def clips(data: Path) -> tuple[dict[str, dict[str, bytes]], dict[str, dict]]:
     return archives, entries
 
 
-def known_texels(arrays: dict[str, NDArray], real: list[str], size: int) -> NDArray[np.bool_]:
-    """(size, size) texels under faces whose three vertices were seen, or whose material's texture is real."""
-    names = arrays["material_names"].tolist()
-    true = arrays["seen"][arrays["triangles"]].all(axis=1)
-    true |= np.isin(arrays["material"], [names.index(name) for name in real if name in names])
-    corner = arrays["uvs"][arrays["triangle_uv"][true]] / 65535 * size
-    mask = np.zeros((size, size), bool)
-    for triangle in corner:
-        low = np.floor(triangle.min(0)).astype(int)
-        high = np.ceil(triangle.max(0)).astype(int) + 1
-        x, y = np.meshgrid(
-            np.arange(*np.clip((low[0], high[0]), 0, size)), np.arange(*np.clip((low[1], high[1]), 0, size))
-        )
-        edges = np.roll(triangle, -1, 0) - triangle
-        side = [e[0] * (y + 0.5 - p[1]) - e[1] * (x + 0.5 - p[0]) for p, e in zip(triangle, edges, strict=True)]
-        inside = np.all(np.stack(side) >= -1, 0) | np.all(np.stack(side) <= 1, 0)
-        mask[size - 1 - y[inside], x[inside]] = True
-    return mask
-
-
-def finished(arrays: dict[str, NDArray], atlas: NDArray[np.uint8], real: list[str]) -> tuple[NDArray, NDArray]:
-    """The atlas with its unseen half filled in, and the texels that are truth."""
-    return atlas, known_texels(arrays, real, len(atlas))
+def avatar(data: Path, entry: dict) -> tuple[dict[str, NDArray], NDArray[np.uint8], NDArray[np.bool_]]:
+    """Arrays, finished atlas and known texels of one avatar, ready to be packed."""
+    arrays = read(data / "avatars" / entry["file"])
+    arrays["vertices"] = (arrays["vertices"] * 1e-4).astype(np.float32)
+    atlas = np.asarray(Image.open(data / "avatars" / entry["texture"]).convert("RGB"))
+    told = {"caption": entry["caption"], "real_textures": entry["real_textures"]}
+    atlas, known = finish(arrays, atlas, COLOR_SEED, **told)
+    arrays["uvs"] = (arrays["uvs"] / 65535).astype(np.float32)
+    numbers = ("bone_parents", "bone_smpl24", "bone_smplh52", "skin_bones")
+    arrays |= {key: arrays[key].astype(np.int32) for key in numbers}
+    return packed_mesh(arrays), atlas, known
 
 
 def avatars(data: Path) -> tuple[dict[str, bytes], dict[str, dict]]:
     """Members of the avatars' archive, and what the index says about each."""
-    members, entries = {}, {}
-    for entry in json.loads((data / "avatars" / "index.json").read_text("utf-8")):
-        name = entry["name"]
-        arrays = read(data / "avatars" / entry["file"])
-        atlas = np.asarray(Image.open(data / "avatars" / entry["texture"]).convert("RGB"))
-        atlas, known = finished(arrays, atlas, entry["real_textures"])
-        members[f"{name}/atlas"] = picture(Image.fromarray(atlas), 80)
-        members[f"{name}/known"] = bits(known)
-        arrays["vertices"] = (arrays["vertices"] * 1e-4).astype(np.float32)
-        arrays["uvs"] = (arrays["uvs"] / 65535).astype(np.float32)
-        whole = ("triangles", "triangle_uv", "bone_parents", "bone_smpl24", "bone_smplh52", "skin_bones")
-        arrays |= {key: arrays[key].astype(np.int32) for key in whole}
-        members[f"{name}/arrays"] = encode(arrays, AVATAR_STEPS)
+    members: dict[str, bytes] = {}
+    entries: dict[str, dict] = {}
+    blob: dict[str, NDArray] = {}
+    listed = sorted(json.loads((data / "avatars" / "index.json").read_text("utf-8")), key=lambda entry: entry["name"])
+    for number, entry in enumerate(listed):
+        name, group = entry["name"], f"arrays{number // AVATARS_A_BLOB}"
+        arrays, atlas, known = avatar(data, entry)
+        members[f"{name}/atlas"] = picture(Image.fromarray(atlas), ATLAS_QUALITY)
+        members[f"{name}/known"] = lossless(known)
+        blob |= {f"{name}/{key}": array for key, array in arrays.items()}
         kept = {key: entry[key] for key in ("kind", "caption", "person", "source")}
-        entries[name] = {**kept, "licence": MIT}
+        entries[name] = {**kept, "licence": MIT, "blob": group}
+        if (number + 1) % AVATARS_A_BLOB == 0 or number + 1 == len(listed):
+            members[group] = encode(blob, {key: AVATAR_STEPS.get(key.split("/")[1], 0) for key in blob})
+            blob = {}
     return members, entries
-
-
-def credit_lines(index: dict) -> list[str]:
-    """One line for each item: its name, author, licence and source."""
-    lines = ["hm08 base mesh, rig and shape targets (body) by the MakeHuman team, CC0-1.0, makehumancommunity/mpfb2"]
-    lines += [f"{e['id']} ({e['kind']}) by {e['author']}, {e['licence']}, {e['source']}" for e in index["assets"]]
-    for name, clip in index["clips"].items():
-        author = "the Likeness authors" if clip["licence"] == "CC0-1.0" else "mocap.cs.cmu.edu, NSF EIA-0196217"
-        lines.append(f"{name} (clip) by {author}, {clip['licence']}, {clip['source']}")
-    lines += [f"{n} (avatar) by Microsoft, {a['licence']}, {a['source']}" for n, a in index["avatars"].items()]
-    return lines
 
 
 def write_credits(path: Path, lines: list[str]) -> None:
@@ -197,8 +191,9 @@ def write_credits(path: Path, lines: list[str]) -> None:
     head = """# Credits of the people pack
 
 Written by `install/make/make_people.py`. The texts of the licences are in `LICENSES/`.
-The avatars: Copyright (c) 2020 Microsoft Corporation, MIT License (`LICENSES/MIT-Microsoft.txt`); cite Gonzalez-Franco et
-al., The Rocketbox library and the utility of freely available rigged avatars, Frontiers in Virtual Reality 2020.
+The avatars: Copyright (c) 2020 Microsoft Corporation, MIT License (`LICENSES/MIT-Microsoft.txt`); cite
+Gonzalez-Franco et al., The Rocketbox library and the utility of freely available rigged avatars, Frontiers in Virtual
+Reality 2020.
 
 """
     path.write_text(head + "".join(f"- {line}\n" for line in lines), "utf-8")
@@ -218,10 +213,9 @@ def main() -> int:
     moving, index["clips"] = clips(options.data)
     archives |= wearables | moving
     archives["avatars.zip"], index["avatars"] = avatars(options.data)
-    index["credits"] = credit_lines(index)
     index["sha256"] = {name: write_archive(options.out / name, archives[name]) for name in sorted(archives)}
-    (options.out / "pack.json").write_text(json.dumps(index, indent=1) + "\n", "utf-8")
-    write_credits(options.out / "CREDITS.md", index["credits"])
+    (options.out / "pack.json").write_text(json.dumps(index, separators=(",", ":")) + "\n", "utf-8")
+    write_credits(options.out / "CREDITS.md", Pack(options.out).credits)
     for path in sorted(options.out.iterdir()):
         sys.stderr.write(f"{path.stat().st_size:10d} {path.name}\n")
     return 0

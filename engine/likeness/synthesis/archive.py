@@ -1,8 +1,8 @@
 """Files of the people pack: zip archives of small compressed blobs, arrays and pictures.
 
 A blob of arrays is LZMA over a JSON header and the arrays' bytes. Each array is a whole number times a step, written as
-differences to its neighbours along one axis and split into planes of low and high bytes, because such planes repeat
-more than the numbers do. Which differences make the smallest blob is tried when writing; reading is a running sum.
+differences to its neighbours along one axis, or to the largest before it, and split into planes of low and high bytes,
+because such planes repeat more than the numbers do. Which differences make the smallest blob is tried when writing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _FILTERS = [
     {"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 1 << 23, "lc": 3, "lp": 0, "pb": 0}
 ]
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-CODES = ("plain", "rows", "columns", "flat")
+CODES = ("plain", "rows", "columns", "flat", "record")
 
 
 def damaged(path: Path, why: str) -> LikenessError:
@@ -151,6 +151,9 @@ def _differences(array: Integers, code: str) -> Integers:
     table = array.reshape(array.shape[0] if array.ndim and array.size else 1, -1)
     if code == "flat":
         return np.diff(table.ravel(), prepend=0)
+    if code == "record":
+        flat = table.ravel()
+        return np.maximum.accumulate(np.append(-1, flat))[:-1] + 1 - flat
     if code == "columns" and table.size:
         table = np.diff(table, axis=1, prepend=0)
         table[:, 0] = np.diff(table[:, 0], prepend=0)
@@ -162,6 +165,12 @@ def _differences(array: Integers, code: str) -> Integers:
 def _undone(numbers: Integers, shape: tuple[int, ...], code: str) -> Integers:
     if code == "flat":
         return np.cumsum(numbers).reshape(shape)
+    if code == "record":
+        # A number is a new record, and the next one is compared to it, where it exceeds the old record by 1 - code.
+        records = np.cumsum(np.maximum(1 - numbers, 0))
+        return (
+            (np.concatenate([[0], records[:-1]]) - numbers).reshape(shape) if numbers.size else numbers.reshape(shape)
+        )
     table = numbers.reshape(-1, shape[0] if shape and numbers.size else 1).T
     if code == "columns" and table.size:
         table = table.copy()

@@ -113,7 +113,7 @@ class AvatarSource:
     bone_heads (80, 3) f32, bone_smpl24 and bone_smplh52 (80,) i32; joints24 (24, 3), joints52 (52, 3) f32; skin_bones
     (V, 4) i32 and skin_weights (V, 4) f32, rows sum to 1; seen, mirrored (V,) bool: colour real, or taken from the seen
     mirror image. atlas (H, W, 3) u8 sRGB; known (H, W) bool: the atlas' texel is truth. person: the same number = the
-    same face.
+    same face. Every UV belongs to one vertex, and faces follow each other in fans.
     """
 
     id: str
@@ -204,8 +204,11 @@ class Pack:
     def __init__(self, folder: Path = FOLDER) -> None:
         self.folder = Path(folder)
         self._index = _read_json(self.folder / "pack.json")
-        self._archives = {name: Archive(self.folder / name, digest) for name, digest in self._index["sha256"].items()}
+        if not {"assets", "targets", "clips", "avatars", "sha256"} <= self._index.keys():
+            raise damaged(self.folder / "pack.json", "is not what was made")
+        self._archives = {name: Archive(self.folder / name, sha) for name, sha in self._index["sha256"].items()}
         self._entries = {entry["id"]: entry for entry in self._index["assets"]}
+        self._blob: tuple[str, Arrays] = ("", {})
 
     @cached_property
     def split(self) -> Split:
@@ -215,12 +218,12 @@ class Pack:
     @cached_property
     def base(self) -> Arrays:
         """The base mesh hm08 with its rig, keys as in MakeHuman's conversion; `verts` (19158, 3) f32 in an A pose."""
-        return self._archives["body.zip"].arrays("base")
+        return self._archive("body.zip").arrays("base")
 
     @cached_property
     def targets(self) -> Targets:
         """All shape targets by name."""
-        return Targets(self._archives["body.zip"], self._index["targets"])
+        return Targets(self._archive("body.zip"), self._index["targets"])
 
     @cached_property
     def assets(self) -> dict[str, Asset]:
@@ -253,6 +256,8 @@ class Pack:
         if asset.kind == "skin" or texture not in asset.textures:
             raise _unknown(f"{item} with the texture {texture}")
         arrays = archive.arrays(f"{item}/arrays")
+        if "faces" not in arrays:
+            arrays["faces"] = arrays.pop("uv_vertex")[arrays["face_uv"]]
         arrays["weight"][:, 2] = 1 - arrays["weight"][:, 0] - arrays["weight"][:, 1]
         alpha = f"{item}/{texture}.alpha"
         return Item(
@@ -276,9 +281,9 @@ class Pack:
         if name not in self._index["clips"]:
             raise _unknown(name)
         entry = self._index["clips"][name]
-        z = self._archives[entry["archive"]].arrays(name)
-        told = {key: entry[key] for key in ("description", "fps", "licence", "source")}
-        arrays = {key: z[key] for key in ("poses", "trans", "rest_offsets")}
+        z = self._archive(entry["archive"]).arrays(name)
+        told: dict[str, Any] = {key: entry[key] for key in ("description", "fps", "licence", "source")}
+        arrays: dict[str, Any] = {key: z[key] for key in ("poses", "trans", "rest_offsets")}
         return Clip(name=name, usable=z["usable"].astype(bool), **arrays, **told)
 
     @property
@@ -286,29 +291,59 @@ class Pack:
         """Names of all avatars."""
         return tuple(self._index["avatars"])
 
+    def person_of(self, avatar: str) -> int:
+        """The number of an avatar's face, without reading the avatar."""
+        if avatar not in self._index["avatars"]:
+            raise _unknown(avatar)
+        return int(self._index["avatars"][avatar]["person"])
+
     def avatar(self, name: str) -> AvatarSource:
         """One finished avatar."""
         if name not in self._index["avatars"]:
             raise _unknown(name)
         entry = self._index["avatars"][name]
-        archive = self._archives["avatars.zip"]
-        z = archive.arrays(f"{name}/arrays")
+        archive = self._archive("avatars.zip")
+        blob = self._avatar_blob(entry["blob"])
+        z: dict[str, Any] = {key.split("/")[1]: a.copy() for key, a in blob.items() if key.startswith(f"{name}/")}
         told = {key: entry[key] for key in ("kind", "caption", "person", "licence", "source")}
-        texts = {key: tuple(z.pop(key).tolist()) for key in ("material_names", "bone_names")}
-        flags = {key: z.pop(key).astype(bool) for key in ("seen", "mirrored")}
+        z |= {key: tuple(z[key].tolist()) for key in ("material_names", "bone_names")}
+        z |= {key: z[key].astype(bool) for key in ("seen", "mirrored")}
         z["skin_weights"] = z["skin_weights"].astype(np.float32) / np.float32(255)
+        first, second, third = (z.pop(key) for key in ("first", "second", "third"))
+        z["triangle_uv"] = np.stack([first, second + np.append(0, third[:-1]), third], 1).astype(np.int32)
+        z["triangles"] = z.pop("uv_vertex")[z["triangle_uv"]]
         known = archive.image(f"{name}/known", "L") > 127
-        return AvatarSource(id=name, atlas=archive.image(f"{name}/atlas"), known=known, **z, **texts, **flags, **told)
+        return AvatarSource(id=name, atlas=archive.image(f"{name}/atlas"), known=known, **z, **told)
+
+    def _avatar_blob(self, name: str) -> Arrays:
+        """Arrays of some avatars that are stored together; the last blob read is kept."""
+        if self._blob[0] != name:
+            self._blob = (name, self._archive("avatars.zip").arrays(name))
+        return self._blob[1]
 
     @property
     def credits(self) -> list[str]:
         """One line for each item: its name, author, licence and source."""
-        return list(self._index["credits"])
+        lines = [
+            "hm08 base mesh, rig and shape targets (body) by the MakeHuman team, CC0-1.0, makehumancommunity/mpfb2"
+        ]
+        lines += [asset.credit for asset in self.assets.values()]
+        for name, clip in self._index["clips"].items():
+            author = "the Likeness authors" if clip["licence"] == "CC0-1.0" else "mocap.cs.cmu.edu (NSF EIA-0196217)"
+            lines.append(f"{name} (clip) by {author}, {clip['licence']}, {clip['source']}")
+        for name, avatar in self._index["avatars"].items():
+            lines.append(f"{name} (avatar) by Microsoft, {avatar['licence']}, {avatar['source']}")
+        return lines
+
+    def _archive(self, name: str) -> Archive:
+        if name not in self._archives:
+            raise damaged(self.folder / "pack.json", f"does not list {name}")
+        return self._archives[name]
 
     def _asset(self, item: str) -> tuple[Asset, Archive]:
         if item not in self._entries:
             raise _unknown(item)
-        return self.assets[item], self._archives[self._entries[item]["archive"]]
+        return self.assets[item], self._archive(self._entries[item]["archive"])
 
 
 def load_pack(folder: Path | None = None) -> Pack:
@@ -368,7 +403,7 @@ def _three_steps(slider: float) -> dict[str, float]:
 
 
 def _asset(entry: dict[str, Any], split: str) -> Asset:
-    lists = {key: tuple(entry[key]) for key in ("tags", "textures")}
+    lists: dict[str, Any] = {key: tuple(entry[key]) for key in ("tags", "textures")}
     texts = {key: entry[key] for key in ("id", "kind", "category", "licence", "author", "source")}
     return Asset(**texts, **lists, split=split)
 
