@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_fit(commands)
     _add_inspect(commands)
     _add_render(commands)
+    _add_synthesize(commands)
     for name, run, text in (
         ("doctor", _doctor, "what is installed, what is missing, what to do about it"),
         ("serve", _serve, "speak the protocol on standard input and output (for Blender)"),
@@ -132,6 +133,27 @@ def _add_render(commands: Any) -> None:
     command.add_argument("--as", dest="representation", choices=("mesh", "field"), default="mesh")
     command.add_argument("--json", action="store_true", help="machine-readable events on standard output")
     command.set_defaults(run=_render)
+
+
+def _add_synthesize(commands: Any) -> None:
+    text = "make clothed synthetic people with pictures, depth and truth, to train and to measure on"
+    command = commands.add_parser("synthesize", help=text, description=text)
+    command.add_argument("--out", required=True, metavar="DIR", help="one folder a person is written there")
+    command.add_argument("--count", type=int, default=8, metavar="N", help="how many people")
+    command.add_argument("--first", type=int, default=0, metavar="I", help="number of the first one")
+    command.add_argument("--views", type=int, default=4, metavar="N", help="pictures of each")
+    command.add_argument("--size", type=int, default=512, metavar="PX", help="width and height of the pictures")
+    command.add_argument("--split", choices=("train", "val", "test"), default="train")
+    command.add_argument("--sensor", default="azure_kinect", metavar="NAMES", help="depth sensors to draw from, or all")
+    command.add_argument("--cloth", choices=("hang", "skin"), default="hang", help="simulate loose cloth, or skin it")
+    command.add_argument("--avatars", type=float, default=0.25, metavar="SHARE", help="share of artists' avatars")
+    command.add_argument("--points", type=int, default=20_000, metavar="N", help="labelled points a person")
+    command.add_argument("--workers", type=int, default=1, metavar="N", help="processes")
+    command.add_argument("--pack", metavar="DIR", help="another people pack than the one that ships")
+    command.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--json", action="store_true", help="machine-readable events on standard output")
+    command.set_defaults(run=_synthesize)
 
 
 def _stopper() -> threading.Event:
@@ -218,6 +240,33 @@ def _render(arguments: argparse.Namespace, terminal: Terminal) -> int:
     )
     files = run_render_job(options, terminal.progress, _stopper())
     return terminal.done({"pictures": len(files), "folder": str(arguments.out)})
+
+
+def _synthesize(arguments: argparse.Namespace, terminal: Terminal) -> int:
+    from .jobs.synthesize_job import SynthesizeOptions, run_synthesize_job, sensor_names
+    from .synthesis.sample import Settings
+
+    settings = Settings(
+        seed=arguments.seed,
+        split=arguments.split,
+        size=arguments.size,
+        views=arguments.views,
+        points=arguments.points,
+        sensors=sensor_names(arguments.sensor),
+        cloth=arguments.cloth,
+        avatars=arguments.avatars,
+        device=arguments.device,
+    )
+    options = SynthesizeOptions(
+        out=Path(arguments.out),
+        settings=settings,
+        count=arguments.count,
+        first=arguments.first,
+        workers=arguments.workers,
+        pack=Path(arguments.pack) if arguments.pack else None,
+    )
+    folders = run_synthesize_job(options, terminal.progress, _stopper())
+    return terminal.done({"people": len(folders), "folder": str(arguments.out)})
 
 
 def _parse(text: str | None, read: Callable[[str], Any], what: str) -> Any:

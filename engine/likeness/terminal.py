@@ -16,6 +16,7 @@ _STAGE_WORDS = {
     "colour": "Colour and rig",
     "write": "Writing",
     "render": "Rendering",
+    "people": "Making people",
 }
 
 

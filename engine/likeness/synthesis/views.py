@@ -83,9 +83,8 @@ def _cut_out(view: View, posed: Posed, rng: np.random.Generator, size: int, whol
         middle[1] = high[1] - side / 2
     scale, left, top = size / side, middle[0] - side / 2, middle[1] - side / 2
     c = view.camera
-    camera = Camera(
-        c.fx * scale, c.fy * scale, (c.cx - left + 0.5) * scale - 0.5, (c.cy - top + 0.5) * scale - 0.5, size, size
-    )
+    cx, cy = (c.cx - left + 0.5) * scale - 0.5, (c.cy - top + 0.5) * scale - 0.5
+    camera = Camera(float(c.fx * scale), float(c.fy * scale), float(cx), float(cy), size, size)
     return View(camera, view.camera_from_world)
 
 
