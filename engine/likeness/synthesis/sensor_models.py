@@ -37,9 +37,10 @@ class Sensor:
     multipath_mm: most that a hollow is pushed away.
 
     step_px: disparity step (0: none). window_px: matching window, which blurs detail and fattens edges. spot_px: blur
-    of the optics within which front and back mix. jump_m: a larger step between neighbours is an edge. lost_edge: share of mixed edge pixels that the sensor's own filter drops. dark: infrared
-    reflectivity at 2 m where half the readings fail. grazing_deg: incidence where half fail. specular: share lost on
-    glass and eyes. dropout: share of stray single losses. millimetres: readings are whole millimetres.
+    of the optics within which front and back mix. jump_m: a larger step between neighbours is an edge. lost_edge:
+    share of mixed edge pixels that the sensor's own filter drops. dark: infrared reflectivity at 2 m where half the
+    readings fail. grazing_deg: incidence where half fail. specular: share lost on glass and eyes. dropout: share of
+    stray single losses. millimetres: readings are whole millimetres.
 
     rotation_deg, shift_m: standard deviations of the calibration error between depth and colour (cut at 0.3 degrees and
     twice the shift); lag_px: of the picture's shift by motion between the two exposures. spread: every error is scaled
