@@ -89,6 +89,10 @@ def gather(avatar: dict[str, Array], atlas: Array) -> Texels:
     place = (vertices[corner] * b[..., None]).sum(1)
     low = (group == NAMES.index("torso")) & (place[:, 1] < avatar["joints52"][1, 1] - 0.03)
     group[low] = np.where(place[low, 0] > 0, NAMES.index("left_leg"), NAMES.index("right_leg"))
+    # So do hems of trousers that move with the feet.
+    for side in ("left", "right"):
+        hem = (group == NAMES.index(f"{side}_foot")) & (place[:, 1] > avatar["joints52"][7:9, 1].mean() + 0.01)
+        group[hem] = NAMES.index(f"{side}_leg")
     # A head's neck hangs on the torso's bones, but it is skin and hair like the rest of the head.
     head = (np.array([str(n) for n in avatar["material_names"]]) == "head")[avatar["material"].astype(int)[t]]
     group[head] = NAMES.index("head")

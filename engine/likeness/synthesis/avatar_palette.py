@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.cluster.vq import kmeans2
 from skimage.color import lab2rgb, rgb2lab
 
 from likeness.synthesis.avatar_mesh import FineMesh
-from likeness.synthesis.avatar_parts import CLOTH, Labels, difference, face_colors
+from likeness.synthesis.avatar_parts import CLOTH, Flags, Labels, difference, face_colors
 from likeness.synthesis.figure import Bytes, Floats
 from likeness.synthesis.pack import AvatarSource
 
@@ -49,36 +48,36 @@ _UPPER = re.compile(r"blazer|jacket|shirt|sweater|vest|waistcoat|cardigan|hoodie
 _KEPT = re.compile(r"camouflage|check|strip|visib|bunker|uniform|police|gear|armour|argyle|print|denim|jeans|keffiyeh")
 _LOOKS = re.compile(r"hair|beard|moustache|goatee|bald|barefoot|bare chest|ponytail|skin$|visible")
 _STATES = re.compile(r"^bald(ing)?$|barefoot|visible")
+_LEGS, _SHINS, _CHEST = (1, 2, 4, 5, 7, 8), (4, 5, 7, 8), (9, 13, 14, 16, 17, 18, 19)
 _CHANCE = 0.65
 _MISS = 26.0
 _SHARE = 0.45
 
 
 def recolored(
-    source: AvatarSource, kinds: Labels, lower: NDArray[np.bool_], fine: FineMesh, rng: np.random.Generator
+    source: AvatarSource, kinds: Labels, joint: Labels, fine: FineMesh, rng: np.random.Generator
 ) -> tuple[Bytes, str]:
     """The atlas with some plain garments in other colours, and the caption as a sentence with the new words.
 
-    kinds (F,): kind of each source triangle; lower (F,): it hangs on the legs; fine: the refined mesh whose `origin`
-    counts the kept triangles, those of a kind >= 0.
+    kinds, joint (F,): kind of each source triangle and the joint that holds it most; fine: the refined mesh, whose
+    `origin` counts the kept triangles, those of a kind >= 0.
     """
     caption, atlas = source.caption, source.atlas
     lab_faces = face_colors(source)
+    body = source.material == source.material_names.index("body")
     for match in list(_PHRASE.finditer(source.caption)):
         color, noun = match.group(1), match.group(2)
-        zone = _zone(noun, kinds, lower)
+        zone, other = _zone(noun, kinds == CLOTH, joint)
         new_name = list(PALETTE)[int(rng.integers(len(PALETTE)))]
         shade = rng.normal(0, (3.0, 2.5, 2.5))
         if zone is None or rng.random() > _CHANCE or _KEPT.search(match.group(0)) or new_name == color:
             continue
         center = _cloth_color(lab_faces[zone], _areas(source)[zone], color)
-        if center is None:
+        if center is None or _alike(lab_faces[other], center):
             continue
         target = rgb2lab(np.array(PALETTE[new_name])[None] / 255.0)[0] + shade
-        if not _LOWER.search(noun) and not _alike(lab_faces[(kinds == CLOTH) & lower], center):
-            # Tails of coats hang about the legs.
-            zone = kinds == CLOTH
-        atlas = _dyed(atlas, _mask(zone, kinds, fine, atlas.shape[0]), center, target)
+        mask = _mask((kinds == CLOTH) & body, kinds, fine, atlas.shape[0])
+        atlas = _dyed(atlas, source.atlas, mask, center, target)
         caption = caption.replace(match.group(0), new_name + noun, 1)
     return atlas, sentence(caption)
 
@@ -99,20 +98,20 @@ def sentence(listed: str) -> str:
 
 
 def _alike(lab: Floats, center: Floats) -> bool:
-    """Whether cloth of the colours (F, 3) is mostly of the colour `center`."""
-    return len(lab) > 0 and float((difference(lab, center) < 16).mean()) > 0.6
+    """Whether cloth of the colours (F, 3) has much of the colour `center`, so that dyeing one would dye both."""
+    return len(lab) > 0 and float((difference(lab, center) < 22).mean()) > 0.25
 
 
-def _zone(noun: str, kinds: Labels, lower: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
-    """Triangles (F,) that a garment's noun can be about; None = no garment."""
-    cloth = kinds == CLOTH
+def _zone(noun: str, cloth: Flags, joint: Labels) -> tuple[Flags | None, Flags]:
+    """Triangles (F,) that show a garment for certain, by its noun, None = no garment; and those that show another."""
+    legs, shins, chest = (np.isin(joint, which) for which in (_LEGS, _SHINS, _CHEST))
     if re.search(r"hair|beard|cap\b|hat\b|helmet|shoe|boot|glove|belt|tie\b|stripe|skin|scarf|mask", noun):
-        return None
+        return None, cloth
     if _LOWER.search(noun) and _UPPER.search(noun) is None:
-        return cloth & lower
+        return cloth & legs, cloth & chest
     if _WHOLE.search(noun) and "waistcoat" not in noun:
-        return cloth
-    return cloth & ~lower if _UPPER.search(noun) else None
+        return cloth, np.zeros_like(cloth)
+    return (cloth & ~legs if _UPPER.search(noun) else None), cloth & shins
 
 
 def _areas(source: AvatarSource) -> Floats:
@@ -141,7 +140,7 @@ def _cloth_color(lab: Floats, area: Floats, word: str) -> Floats | None:
     return center if difference(center, goal) < _MISS and share > _SHARE else None
 
 
-def _mask(zone: NDArray[np.bool_], kinds: Labels, fine: FineMesh, size: int) -> NDArray[np.bool_]:
+def _mask(zone: Flags, kinds: Labels, fine: FineMesh, size: int) -> Flags:
     """Texels (size, size) of the triangles of a zone, a little padded."""
     uv = fine.corner_uvs[zone[kinds >= 0][fine.origin]]
     steps = np.linspace(0, 1, 8)
@@ -156,14 +155,15 @@ def _mask(zone: NDArray[np.bool_], kinds: Labels, fine: FineMesh, size: int) -> 
     return ndimage.binary_dilation(out, iterations=3)
 
 
-def _dyed(atlas: Bytes, mask: NDArray[np.bool_], center: Floats, target: Floats) -> Bytes:
-    """Texels near the colour `center` (3,) moved to `target` (3,) Lab, their shading kept."""
-    lab = rgb2lab(atlas[mask] / 255.0)
-    share = 1 / (1 + np.exp((difference(lab, center) - 20) / 2.5))
+def _dyed(atlas: Bytes, original: Bytes, mask: Flags, center: Floats, target: Floats) -> Bytes:
+    """The atlas with the texels that were near the colour `center` (3,) in the original one moved to `target` (3,)
+    Lab, their shading kept."""
+    lab = rgb2lab(original[mask] / 255.0)
+    share = 1 / (1 + np.exp((difference(lab, center) - 16) / 2.0))[:, None]
     contrast = np.array([np.clip(target[0] / max(center[0], 8), 0.55, 1.6), 0.6, 0.6])
     dyed = target + (lab - center) * contrast
+    dyed[:, 0] = np.clip(dyed[:, 0], 2, 97)
     out = atlas.copy()
-    mixed = lab + share[:, None] * (dyed - lab)
-    mixed[:, 0] = np.clip(mixed[:, 0], 2, 97)
-    out[mask] = (np.clip(lab2rgb(mixed), 0, 1) * 255 + 0.5).astype(np.uint8)
+    mixed = atlas[mask] + share * (np.clip(lab2rgb(dyed), 0, 1) * 255 - atlas[mask])
+    out[mask] = (mixed + 0.5).astype(np.uint8)
     return out

@@ -28,7 +28,8 @@ SKIN, EYE, HAIR, CLOTH, SHOE, HAT, BAG = (
 )
 DROPPED = -1
 _BIN_M = 0.025
-_STEP_M = 0.05
+# Rows of legs from hip to ankle, the one below the crotch, and how many vertices of a refined mesh go across there.
+_ROWS, _CROTCH, _ACROSS = 16, 3, 12
 _BARE_LEGS = r"shorts|skirt|dress with|bikini|barefoot|bare chest"
 _BARE_TRUNK = r"sleeveless|bikini|bare chest|dress with"
 _SCARF = r"headscarf|hood up|head covering|balaclava"
@@ -260,27 +261,30 @@ def clean_borders(kinds: Labels, faces: Labels, rounds: int = 2) -> Labels:
     return out
 
 
+def may_hang(caption: str) -> bool:
+    """Whether a caption names a garment that hangs below the hips."""
+    return re.search(r"skirt|dress\b|coat|abaya|thobe|kurta|tunic|apron|cardigan|bunker", caption) is not None
+
+
 def hanging(vertices: Array, normals: Array, weights: Array, joints: Array) -> Array:
     """How freely cloth (V,) hangs, 0..1: what goes round both legs below the hips, as skirts and coats do.
 
-    vertices, normals (V, 3) in the T pose, weights (V, 52), joints (52, 3).
+    vertices, normals (V, 3) in the T pose, edges up to 2 cm, weights (V, 52), joints (52, 3).
     """
     hip, ankle = joints[1:3, 1].mean(), joints[7:9, 1].mean()
     height, depth = vertices[:, 1], vertices[:, 2] - joints[1:3, 2].mean()
     leg = np.abs(joints[1:3, 0]).mean()
     low = (height < hip + 0.02) & (weights[:, 7:9].sum(1) < 0.5)
-    number = np.clip(((hip + 0.02 - height) / _STEP_M).astype(int), 0, 31)
+    number = np.clip(((hip + 0.02 - height) / (hip - ankle) * _ROWS).astype(int), 0, 31)
     # Trousers leave the middle free below the crotch; a skirt, or a coat's back, goes straight across it.
-    across = (np.abs(normals[:, 2]) > 0.8) & (normals[:, 2] * depth > 0)
-    between = low & across & (np.abs(vertices[:, 0]) < 0.3 * leg)
-    skirted = np.bincount(number[between], minlength=32) > 0
-    # Coarse meshes leave rows out.
-    skirted |= np.r_[False, skirted[:-1]] & np.r_[skirted[1:], False]
-    crotch = int(0.16 / _STEP_M)
-    if not skirted[crotch]:
+    across = low & (np.abs(normals[:, 2]) > 0.8) & (normals[:, 2] * depth > 0)
+    across &= np.abs(vertices[:, 0]) < 0.3 * leg
+    sides = [np.bincount(number[across & (depth * side > 0)], minlength=32) for side in (1, -1)]
+    count = np.maximum(*sides)
+    if count[_CROTCH] < _ACROSS:
         return np.zeros(len(vertices), np.float32)
-    below = np.flatnonzero(~skirted[crotch:])
-    lowest = crotch + (below[0] if len(below) else 32)
+    below = np.flatnonzero(count[_CROTCH:] < _ACROSS / 2)
+    lowest = _CROTCH + (below[0] if len(below) else 32)
     angle = np.floor((np.arctan2(depth, vertices[:, 0]) + np.pi) / (2 * np.pi) * 23.999).astype(int)
     radius = np.hypot(vertices[:, 0], depth)
     outer = np.zeros((32, 24))

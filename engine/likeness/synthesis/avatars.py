@@ -22,6 +22,7 @@ from likeness.synthesis.avatar_parts import (
     eye_places,
     face_kinds,
     hanging,
+    may_hang,
     part_of_joint,
 )
 from likeness.synthesis.avatar_rest import Proportions, Rest, draw_proportions, reshape, t_pose
@@ -61,10 +62,10 @@ def dress_avatar_recipe(pack: Pack, recipe: dict[str, Any]) -> Dressed:
     kinds = clean_borders(face_kinds(source, original), source.triangles.astype(int))
     fine = _fine(source, rest, kinds)
     kind = kinds[kinds >= 0][fine.origin]
-    slack = _slack(fine, kind, rest)
+    slack = _slack(fine, kind, rest, source.caption)
     folded = _folded(fine, kind, slack, rest, streams[1])
-    legs = original.weights[source.triangles].sum(1)[:, [1, 2, 4, 5, 7, 8]].sum(1) > 1.5
-    atlas, caption = recolored(source, kinds, legs, fine, streams[2])
+    joint = original.weights[source.triangles].sum(1).argmax(1)
+    atlas, caption = recolored(source, kinds, joint, fine, streams[2])
     eyes = reshape_point(original, proportions, eye_places(source, original).mean(0))
     betas, body = fit_body(rest.joints, eyes, _surface(fine, kind, rest))
     layers = _layers(source, fine, kind, folded, slack, atlas)
@@ -111,7 +112,9 @@ def _fine(source: AvatarSource, rest: Rest, kinds: Labels) -> FineMesh:
     return refine(rest.vertices, source.triangles[kept], uvs[kept], rest.weights, EDGE_M)
 
 
-def _slack(fine: FineMesh, kind: Labels, rest: Rest) -> Floats:
+def _slack(fine: FineMesh, kind: Labels, rest: Rest, caption: str) -> Floats:
+    if not may_hang(caption):
+        return np.zeros(len(fine.vertices), np.float32)
     normals = vertex_normals(fine.vertices, fine.faces)
     slack = hanging(fine.vertices, normals, fine.values, rest.joints)
     cloth = np.zeros(len(slack), bool)
