@@ -11,6 +11,8 @@ import numpy as np
 from likeness.synthesis.pack import Pack
 
 CHILDREN, TEENS = 0.12, 0.06
+# From this age on bodies and clothes are drawn as an adult's.
+GROWN_YEARS = 17
 # Age in years -> mean stature in metres of girls and boys (growth references, rounded).
 _GROWTH = np.array([[4, 1.02, 1.03], [6, 1.15, 1.16], [8, 1.27, 1.28], [10, 1.38, 1.38], [12, 1.51, 1.49],
                     [14, 1.60, 1.63], [16, 1.62, 1.73], [18, 1.63, 1.76]])  # fmt: skip
@@ -29,6 +31,7 @@ _SPREADS = (
     (r"^measure-(shoulder|bust|underbust|waist|hips|thigh|calf|knee|upperarm-circ|waisttohip)", 0.14, 0.35),
     (r"^breast-(dist|trans|volume)", 0.25, 0.4),
 )
+_ADULT = re.compile(r"^breast|bust|buttocks|^pelvis|hips")
 _NEVER = re.compile(r"nipple|pregnant|navel|bulge|head-age|trans-in|trans-out|ear-shape|eye-push|lower?legs-height")
 
 
@@ -61,6 +64,8 @@ def draw_body(pack: Pack, rng: np.random.Generator) -> Body:
     }
     macro = {name: round(value, 4) for name, value in macro.items()}
     local = draw_local(pack, rng, 1.0 if grown else 0.6)
+    if years < GROWN_YEARS:
+        local = {name: weight for name, weight in local.items() if not _ADULT.search(name)}
     if woman and 20 < years < 42 and rng.random() < 0.02:
         local["stomach-pregnant-incr"] = round(float(rng.uniform(0.4, 0.9)), 3)
     macro["height"] = height_slider(pack, macro, local, _draw_stature(rng, years, woman, float(origin[1])))

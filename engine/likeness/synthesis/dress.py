@@ -24,6 +24,7 @@ from likeness.synthesis.skins import Complexion, paint_skin
 from likeness.synthesis.subdivision import split_quads
 from likeness.synthesis.wearer import Wearer
 
+THICKNESS_M = {"coat": 0.005, "hoodie": 0.004, "sweater": 0.004, "scarf": 0.004, "hat": 0.003, "shoes": 0.003}
 GAP_M, TUCK_M = 0.003, 0.04
 TEXTURE_PX, SKIN_PX = 512, 1024
 HAIR_GAP_M, HAIR_ORDER, BEARD_ORDER = 0.005, 54, 3
@@ -43,7 +44,7 @@ _KIND_OF_SLOT = {"bag": "bag", "shoes": "shoe", "boots": "shoe", "hat": "hat", "
 
 def dress(recipe: Recipe, pack: Pack) -> Dressed:
     """The person of a recipe, at rest. The same recipe and pack give the same arrays."""
-    wearer = Wearer.of(pack, recipe.macro, recipe.local)
+    wearer = Wearer.of(pack, recipe.macro, recipe.local, recipe.people)
     clothes = _clothes(recipe, wearer)
     layers = [_skin_layer(recipe, wearer, clothes)]
     layers.append(_item_layer(wearer, pattern(pack, "HighPolyEyes", recipe.eyes), "HighPolyEyes", "eye", 1))
@@ -136,7 +137,8 @@ def _cloth_layer(wearer: Wearer, worn: _Worn) -> Layer:
     if color is None:
         raise ValueError("cloth of our own needs a fabric")
     name = wear.noun if wear.item == MADE else wear.item
-    return layer_of(worn.piece, name, kind, wear.order, color, worn.alpha, words, finish)
+    made = layer_of(worn.piece, name, kind, wear.order, color, worn.alpha, words, finish)
+    return replace(made, thickness_m=THICKNESS_M.get(wear.noun, THICKNESS_M.get(wear.slot, 0.002)))
 
 
 def described(recipe: Recipe, layers: list[Layer]) -> str:

@@ -140,6 +140,9 @@ def _loosened(piece: Piece, wearer: Wearer, cut: Cut) -> Piece:
     if cut.waist is not None:
         ramp = np.clip((at.hip + cut.waist * (at.waist - at.hip) - vertices[:, 1]) / 0.14, 0, 1)
     ramp = ramp * ramp * (3 - 2 * ramp)
+    if wearer.worn:
+        # Over other clothes nothing lies on the skin.
+        ramp = np.maximum(ramp, 0.35)
     amount = cut.loose * ramp
     reach = np.abs(vertices[:, 0])
     arm = np.clip((reach - at.shoulder_x * 1.1) / (at.wrist_x - at.shoulder_x), 0, 1)

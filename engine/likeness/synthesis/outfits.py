@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from likeness.synthesis.bodies import Body
+from likeness.synthesis.bodies import GROWN_YEARS, Body
 from likeness.synthesis.fabric import draw_fabric
 from likeness.synthesis.garments import MADE, Cut
 from likeness.synthesis.pack import Pack
@@ -66,7 +66,7 @@ class Wear:
     def sleeve_words(self) -> str | None:
         """'sleeveless', 'short' or 'long' if its sleeves were cut."""
         sleeve = self.cut.sleeve
-        if sleeve is None or self.noun in ("t-shirt", "tank top", "coat", "jacket", "hoodie", "sweater"):
+        if sleeve is None or self.noun in ("t-shirt", "tank top", "coat", "jacket", "hoodie", "sweater", "turtleneck"):
             return None
         return "sleeveless" if sleeve < 0.02 else "short" if sleeve < 0.5 else "long"
 
@@ -92,7 +92,14 @@ class Tailor:
 
     def __init__(self, pack: Pack, rng: np.random.Generator, which: str, body: Body) -> None:
         self.pack, self.rng, self.body = pack, rng, body
-        self.names = [n for n in pack.split.names("garment", which) if n in pack.assets]
+        self.child = body.years < GROWN_YEARS
+        self.names = [n for n in pack.split.names("garment", which) if n in pack.assets and self._decent(n)]
+
+    def _decent(self, name: str) -> bool:
+        """No lingerie, and on children none of the pack's close or short women's clothes."""
+        asset = self.pack.assets[name]
+        tight = asset.category in ("top", "dress", "skirt", "full") and "female" in asset.tags
+        return "lingerie" not in asset.tags and not (self.child and tight)
 
     def outfit(self) -> tuple[Wear, ...]:
         """From the skin outwards."""
@@ -135,6 +142,10 @@ class Tailor:
         textures = self.pack.assets[item].textures
         texture = str(self.rng.choice(textures)) if len(textures) > 1 else None
         category = {"tucked": "top", "boots": "shoes"}.get(slot, slot)
+        if slot in ("top", "tucked", "full", "coat") and self.rng.random() < 0.35:
+            cut = replace(cut or Cut(), sleeve=self._u(0.15, 0.9))
+        if (slot == "bottom" or slot == "full") and part != "upper" and self.rng.random() < 0.3:
+            cut = replace(cut or Cut(), leg=self._u(0.2, 0.97))
         fabric = self._fabric(category) if painted else None
         return Wear(item, slot, noun, part, texture, cut or Cut(), fabric)
 
@@ -156,9 +167,9 @@ class Tailor:
 
     def _made_top(self, slot: str, tucked: bool) -> Wear:
         woman = self.body.woman
-        noun = self._pick({"t-shirt": 30, "long-sleeved top": 10, "sweater": 14, "hoodie": 10, "shirt": 18,
+        noun = self._pick({"t-shirt": 30, "top": 10, "sweater": 14, "hoodie": 10, "shirt": 18,
                            "polo shirt": 6, "tank top": 6 if not woman else 9, "turtleneck": 5,
-                           "blouse": 10 if woman else 0, "crop top": 4 if woman else 0})  # fmt: skip
+                           "blouse": 10 if woman else 0, "crop top": 4 if woman and not self.child else 0})  # fmt: skip
         if tucked and noun in ("hoodie", "sweater", "crop top"):
             noun = "t-shirt"
         big = self.rng.random() < 0.3 and not tucked
@@ -171,8 +182,14 @@ class Tailor:
         low, high = sleeves.get(noun, (0.9, 1.0))
         collars = {"shirt": "fold", "polo shirt": "fold", "hoodie": "hood", "turtleneck": "turtle"}
         collar = collars.get(noun, "stand" if noun == "blouse" and self.rng.random() < 0.3 else "")
-        vee = not collar and self.rng.random() < 0.25
-        depth = 0.035 if collar else self._u(0.05, 0.09) + 0.05 * vee + 0.03 * (noun == "tank top")
+        vee = not collar and not self.child and self.rng.random() < 0.25
+        depth = (
+            0.035
+            if collar
+            else self._u(0.05, 0.06 if self.child else 0.09)
+            + 0.05 * vee
+            + 0.03 * (noun == "tank top" and not self.child)
+        )
         cut = Cut(
             sleeve=self._u(low, high),
             hem=hem if not tucked else 0.9,
@@ -204,7 +221,7 @@ class Tailor:
         full = self.rng.random() < 0.5
         cut = Cut(
             waist=self._u(0.5, 1.0),
-            skirt=self._u(0.12, 0.95),
+            skirt=self._u(0.3 if self.child else 0.12, 0.95),
             flare=self._u(0.15, 0.5) if full else self._u(0.0, 0.12),
             folds=int(self.rng.integers(5, 14)) if full else 0,
             loose=0.003,
@@ -232,12 +249,12 @@ class Tailor:
         if item and self.rng.random() < 0.35:
             return self._packed(item, "dress", "dress", True, Cut(loose=self._u(0, 0.004)))
         full = self.rng.random() < 0.6
-        sleeveless = self.rng.random() < 0.45
-        vee = self.rng.random() < 0.35
+        sleeveless = self.rng.random() < (0.2 if self.child else 0.45)
+        vee = not self.child and self.rng.random() < 0.35
         cut = Cut(
             sleeve=self._u(-0.35, -0.02) if sleeveless else self._u(0.15, 1.0),
-            skirt=self._u(0.15, 1.0),
-            neck=self._u(0.05, 0.11) + 0.04 * vee,
+            skirt=self._u(0.3 if self.child else 0.15, 1.0),
+            neck=self._u(0.05, 0.06 if self.child else 0.11) + 0.04 * vee,
             vee=vee,
             loose=self._u(0.002, 0.008) if full else self._u(0.004, 0.02),
             drape=0.0 if full else self._u(0, 0.9),
@@ -249,7 +266,8 @@ class Tailor:
 
     def _suit(self) -> Wear | None:
         item = self._own("full")
-        return self._packed(item, "full", "outfit", self.rng.random() < 0.85) if item else None
+        cut = Cut(loose=self._u(0, 0.012) if self.rng.random() < 0.4 else 0.0)
+        return self._packed(item, "full", "outfit", self.rng.random() < 0.85, cut) if item else None
 
     def _separable(self) -> str | None:
         other = "male" if self.body.woman else "female"

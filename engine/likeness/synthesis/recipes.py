@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ from likeness.synthesis.outfits import Tailor, Wear
 from likeness.synthesis.pack import Pack
 from likeness.synthesis.skins import draw_complexion
 
+CHILD_YEARS = 13
 BEARDED, BALD = 0.30, 0.08
 # Cards that show their inner sides from outside; a shape of our own replaces them.
 FLAWED = ("afro01",)
@@ -23,10 +25,14 @@ _IRISES = ("brown_eye", "brownlight_eye", "blue_eye", "bluegreen_eye", "green_ey
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that `dress` needs besides the pack; JSON-able. seed: of what is drawn while dressing."""
+    """Everything that `dress` needs besides the pack; JSON-able.
+
+    seed: of what is drawn while dressing. people: 'adults' or 'children', the default body that the betas are of.
+    """
 
     seed: int
     years: float
+    people: str
     woman: bool
     macro: dict[str, float]
     local: dict[str, float]
@@ -76,9 +82,10 @@ def draw_recipe(pack: Pack, rng: np.random.Generator, which: str = "train") -> R
     complexion = draw_complexion(
         rng, body.macro["gender"], body.years, HairColor.from_dict(hair.color), beard=bool(hair.beard)
     )
-    return Recipe(
+    recipe = Recipe(
         seed=int(rng.integers(2**31)),
         years=body.years,
+        people="children" if body.years < CHILD_YEARS else "adults",
         woman=body.woman,
         macro=body.macro,
         local=body.local,
@@ -88,6 +95,8 @@ def draw_recipe(pack: Pack, rng: np.random.Generator, which: str = "train") -> R
         hair=hair,
         wears=wears,
     )
+    # As it comes back from a file, so that both are equal.
+    return Recipe.from_dict(json.loads(json.dumps(recipe.to_dict())))
 
 
 def _iris_shares(skin: str) -> list[float]:

@@ -89,10 +89,10 @@ def dense_weights(skin_joints: Shorts, skin_weights: Floats) -> Floats:
     return out
 
 
-@lru_cache(maxsize=2)
-def _binding(pack: Pack) -> Binding:
+@lru_cache(maxsize=4)
+def _binding(pack: Pack, people: str) -> Binding:
     base = pack.base
-    model = load_default("smplh")
+    model = load_default("smplh", people)
     source = np.asarray(model.source_vertices)
     points = base["verts"].astype(np.float64)
     known = np.flatnonzero(source >= 0)
@@ -136,9 +136,12 @@ def _rings(model: BodyModel) -> Doubles:
     return np.asarray(around / around.sum(1, keepdims=True), np.float64)
 
 
-def rest_body(pack: Pack, hm08_vertices: NDArray) -> RestBody:
-    """hm08 vertices (19158, 3) in MakeHuman's A pose, metres -> the same person at rest."""
-    binding = _binding(pack)
+def rest_body(pack: Pack, hm08_vertices: NDArray, people: str = "adults") -> RestBody:
+    """hm08 vertices (19158, 3) in MakeHuman's A pose, metres -> the same person at rest.
+
+    people: 'adults' or 'children', whose shape space gives the betas.
+    """
+    binding = _binding(pack, people)
     points = np.asarray(hm08_vertices, np.float64)
     heads = _a_pose_joints(pack.base, points)
     turned = _t_pose(pack.base, points, heads)
@@ -184,7 +187,7 @@ def parts_of_weights(skin_joints: Shorts, skin_weights: Floats) -> NDArray[np.ui
 
 def binding_of(pack: Pack) -> Binding:
     """How the pack's base mesh hangs on the default body, computed at the first call."""
-    return _binding(pack)
+    return _binding(pack, "adults")
 
 
 @lru_cache(maxsize=1)

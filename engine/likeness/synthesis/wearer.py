@@ -47,10 +47,10 @@ class Wearer:
     worn: tuple[Floats, ...] = ()
 
     @classmethod
-    def of(cls, pack: Pack, macro: dict[str, float], local: dict[str, float]) -> Wearer:
-        """The person of these sliders."""
+    def of(cls, pack: Pack, macro: dict[str, float], local: dict[str, float], people: str = "adults") -> Wearer:
+        """The person of these sliders; people: whose shape space gives the betas, 'adults' or 'children'."""
         a_pose = pack.shape(macro, local)
-        return cls(pack, a_pose, rest_body(pack, a_pose))
+        return cls(pack, a_pose, rest_body(pack, a_pose, people))
 
     @cached_property
     def skin_count(self) -> int:
