@@ -14,6 +14,7 @@ from likeness.synthesis.collider import Collider
 from likeness.synthesis.figure import Floats, Ints
 
 GRAVITY = 9.81
+SEAT_HALF_M, SEAT_BACK_M, SEAT_FRONT_M = 0.27, -0.27, 0.25
 # Slack up to here counts as sewn to the body: from there long ties keep the hanging part from stretching.
 _ANCHORED = 0.3
 _SPEED_LIMIT = 8.0
@@ -35,6 +36,22 @@ class Drape:
     friction: float = 0.4
     gap_m: float = 0.003
     wind: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What carries from below: a floor at a height, and a seat at another, if any, under the pelvis at the origin."""
+
+    floor: float
+    seat: float | None = None
+
+    def height(self, place: torch.Tensor) -> torch.Tensor:
+        """The ground's height (V,) under each of (V, 3)."""
+        floor = torch.full_like(place[:, 1], self.floor)
+        if self.seat is None:
+            return floor
+        above = (place[:, 0].abs() < SEAT_HALF_M) & (place[:, 2] > SEAT_BACK_M) & (place[:, 2] < SEAT_FRONT_M)
+        return torch.where(above, self.seat, floor)
 
 
 @dataclass(frozen=True)
@@ -144,8 +161,8 @@ class Cloth:
             self._anchor = torch.as_tensor(source[tied].astype(np.int64), device=self.device)
             self._reach = self._tensor(way[tied] * looseness * self.drape.tie)[:, None]
 
-    def step(self, goal: torch.Tensor, collider: Collider | None = None, floor: float | None = None) -> None:
-        """One time step: goal (V, 3) is where the skeleton alone would put the cloth; floor: its height."""
+    def step(self, goal: torch.Tensor, collider: Collider | None = None, ground: Ground | None = None) -> None:
+        """One time step: goal (V, 3) is where the skeleton alone would put the cloth."""
         drape, before = self.drape, self.place
         pull = torch.tensor([drape.wind[0], drape.wind[1] - GRAVITY, drape.wind[2]], device=self.device)
         self.speed = self.speed * (1 - self._damping * drape.step_s) + pull * drape.step_s
@@ -159,8 +176,8 @@ class Cloth:
             self.place[self.tied] -= away * (1 - self._reach / far.clamp_min(1e-9)).clamp_min(0)
         if collider is not None:
             self.place[self.moving] = collider.pushed(self.place[self.moving], before[self.moving], drape.friction)
-        if floor is not None:
-            self.place[:, 1].clamp_(min=floor + drape.gap_m)
+        if ground is not None:
+            self.place[:, 1] = torch.maximum(self.place[:, 1], ground.height(self.place) + drape.gap_m)
         speed = (self.place - before) / drape.step_s
         fast = speed.norm(dim=1, keepdim=True)
         self.speed = speed * (_SPEED_LIMIT / fast.clamp_min(_SPEED_LIMIT))

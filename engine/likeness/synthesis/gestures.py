@@ -25,14 +25,16 @@ def _point(skeleton: Skeleton, joint: int, side: int, offset: tuple[float, float
 def _way(skeleton: Skeleton, joint: int, side: int, direction: tuple[float, float, float]) -> NDArray:
     """World direction of (outwards, up, forward) as a joint sees it."""
     sign = 1 - 2 * side
-    turned, _ = skeleton.world()
+    turned, _ = skeleton.world(22)
     return unit(turned[joint] @ np.array([sign * direction[0], direction[1], direction[2]]))
 
 
 def hang(skeleton: Skeleton, side: int, rng: np.random.Generator) -> str:
     """The arm hangs beside the body."""
     out, forward, bend = rng.uniform(0.06, 0.20), rng.normal(0.04, 0.05), rng.uniform(0.465, 0.482)
-    target = skeleton.world()[1][16 + side] + bend * unit(np.array([(1 - 2 * side) * out / 0.47, -1.0, forward / 0.47]))
+    target = skeleton.world(22)[1][16 + side] + bend * unit(
+        np.array([(1 - 2 * side) * out / 0.47, -1.0, forward / 0.47])
+    )
     skeleton.reach(ARMS[side], target, _way(skeleton, CHEST, side, (0.35, 0.0, -1.0)))
     skeleton.lay_hand(side, _way(skeleton, CHEST, side, (-1.0, 0.0, rng.uniform(-0.8, 0.0))))
     return "relaxed" if rng.random() < 0.75 else ""
@@ -43,7 +45,7 @@ def swing(skeleton: Skeleton, side: int, rng: np.random.Generator, forward: floa
     length = np.sqrt(0.243**2 + 0.246**2 + 2 * 0.243 * 0.246 * np.cos(np.radians(bend_deg)))
     lean = np.radians(forward * 38 + bend_deg * 0.35)
     way = np.array([(1 - 2 * side) * rng.uniform(0.16, 0.3), -np.cos(lean), np.sin(lean)])
-    target = skeleton.world()[1][16 + side] + length * unit(way)
+    target = skeleton.world(22)[1][16 + side] + length * unit(way)
     skeleton.reach(ARMS[side], target, _way(skeleton, CHEST, side, (0.35, -0.2, -1.0)))
     skeleton.lay_hand(side, _way(skeleton, CHEST, side, (-1.0, 0.0, -0.2)))
     return "relaxed" if bend_deg < 50 else "grip"
@@ -104,7 +106,7 @@ def pointing(skeleton: Skeleton, side: int, rng: np.random.Generator) -> str:
     """The arm points at something in front or beside."""
     way = (rng.uniform(-0.3, 1.2), rng.uniform(-0.3, 0.6), rng.uniform(0.2, 1.0))
     direction = _way(skeleton, CHEST, side, way)
-    target = skeleton.world()[1][16 + side] + direction * rng.uniform(0.38, 0.485)
+    target = skeleton.world(22)[1][16 + side] + direction * rng.uniform(0.38, 0.485)
     skeleton.reach(ARMS[side], target, _way(skeleton, CHEST, side, (0.5, -1.0, -0.3)))
     skeleton.lay_hand(side, np.array([0.0, -1.0, 0.0]), direction)
     return "pointing"
@@ -114,7 +116,7 @@ def reaching(skeleton: Skeleton, side: int, rng: np.random.Generator) -> str:
     """The arm reaches out: up, forward or sideways."""
     way = (rng.uniform(-0.2, 1.0), rng.uniform(-0.6, 1.2), rng.uniform(-0.1, 1.0))
     direction = _way(skeleton, CHEST, side, way)
-    target = skeleton.world()[1][16 + side] + direction * rng.uniform(0.34, 0.485)
+    target = skeleton.world(22)[1][16 + side] + direction * rng.uniform(0.34, 0.485)
     skeleton.reach(ARMS[side], target, _way(skeleton, CHEST, side, (0.8, -0.8, -0.5)))
     skeleton.lay_hand(side, _way(skeleton, CHEST, side, (-0.2, rng.uniform(-1, 1), 0.6)), direction)
     return ""
@@ -122,7 +124,7 @@ def reaching(skeleton: Skeleton, side: int, rng: np.random.Generator) -> str:
 
 def carrying(skeleton: Skeleton, side: int, rng: np.random.Generator) -> str:
     """The hand holds a bag's handle at arm's length."""
-    target = skeleton.world()[1][16 + side] + 0.484 * unit(
+    target = skeleton.world(22)[1][16 + side] + 0.484 * unit(
         np.array([(1 - 2 * side) * rng.uniform(0.18, 0.3), -1.0, rng.normal(0.03, 0.03)])
     )
     skeleton.reach(ARMS[side], target, _way(skeleton, CHEST, side, (0.4, 0.0, -1.0)))
@@ -148,7 +150,7 @@ def behind(skeleton: Skeleton, side: int, rng: np.random.Generator) -> str:
 
 def on_thigh(skeleton: Skeleton, side: int, rng: np.random.Generator) -> str:
     """The hand lies on the thigh, near the knee: for those who sit, squat or kneel."""
-    turned, places = skeleton.world()
+    turned, places = skeleton.world(22)
     hip, knee = places[1 + side], places[4 + side]
     above = unit(turned[1 + side] @ np.array([0.0, 0.0, 1.0]))
     target = hip + (knee - hip) * rng.uniform(0.45, 0.75) + above * 0.115

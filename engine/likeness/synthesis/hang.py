@@ -11,7 +11,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from likeness.synthesis.cloth import Cloth, Drape, edges_of
+from likeness.synthesis.cloth import SEAT_FRONT_M, Cloth, Drape, Ground, edges_of
 from likeness.synthesis.collider import Collider
 from likeness.synthesis.figure import Floats, Ints, Layer
 from likeness.synthesis.limbs import PARENTS
@@ -40,6 +40,17 @@ def hangs(layer: Layer) -> bool:
     return layer.kind == "cloth" and bool((layer.slack > _LEAST_SLACK).mean() > _LEAST_SHARE)
 
 
+def grounds_under(body: Floats, joint: NDArray, seated: bool) -> list[Ground]:
+    """The floor at each of the key poses (K, B, 3) of a body with strongest joints (B,), and a seat that comes up."""
+    floors = body[:, :, 1].min(1)
+    if not seated:
+        return [Ground(float(floor)) for floor in floors]
+    under = np.isin(joint, (0, 1, 2)) & (np.abs(body[-1][:, 2]) < SEAT_FRONT_M)
+    seat = float(body[-1][under, 1].min())
+    way = np.linspace(0, 1, len(body))
+    return [Ground(float(f), float(seat - (1 - w) * (seat - floors[0]))) for f, w in zip(floors, way, strict=True)]
+
+
 def draw_drape(rng: np.random.Generator) -> tuple[Drape, float]:
     """A cloth's stiffness, weight in the wind and looseness, so that no two of one cut fall alike."""
     wind = rng.normal(0, 0.5, 3) * (1, 0.2, 1)
@@ -55,12 +66,17 @@ def draw_drape(rng: np.random.Generator) -> tuple[Drape, float]:
 
 
 def hang(
-    layer: Layer, goals: Floats, inner: list[Surface], floors: NDArray, rng: np.random.Generator, device: str = "cpu"
+    layer: Layer,
+    goals: Floats,
+    inner: list[Surface],
+    grounds: list[Ground],
+    rng: np.random.Generator,
+    device: str = "cpu",
 ) -> Floats:
     """Vertices (K + 1, V, 3) of a garment at all key poses and, last, after settling.
 
     goals (K, V, 3): where the skeleton alone puts it; inner: what lies under it at the same keys, the body first;
-    floors (K,): the floor's height.
+    grounds: K of them.
     """
     slack = eased_slack(layer, goals)
     chosen, riders = _simulated(layer, slack)
@@ -75,7 +91,7 @@ def hang(
     cloth.place = torch.as_tensor(goals[0][chosen], device=device)
     cloth.speed += torch.as_tensor(_gust(rest, rng), device=device) * (cloth.slack > 0)
     collider = _collider(cloth, layer, chosen, inner, device)
-    frames = _run(cloth, collider, goals[:, chosen], floors)
+    frames = _run(cloth, collider, goals[:, chosen], grounds)
     return _with_riders(layer, chosen, riders, goals, frames)
 
 
@@ -152,7 +168,7 @@ def _collider(cloth: Cloth, layer: Layer, chosen: NDArray, inner: list[Surface],
     return Collider(points, faces, gap, group, own, device)
 
 
-def _run(cloth: Cloth, collider: Collider, goals: Floats, floors: NDArray) -> Floats:
+def _run(cloth: Cloth, collider: Collider, goals: Floats, grounds: list[Ground]) -> Floats:
     """All frames (K + 1, V, 3)."""
     keys = torch.as_tensor(np.ascontiguousarray(goals), device=cloth.device)
     frames = [cloth.place.cpu().numpy()]
@@ -165,13 +181,12 @@ def _run(cloth: Cloth, collider: Collider, goals: Floats, floors: NDArray) -> Fl
         for step in range(steps):
             share = 0.0 if last else (step + 1) / steps
             goal = keys[key] if last else torch.lerp(keys[key], keys[key + 1], share)
-            floor = float(floors[key] if last else floors[key] * (1 - share) + floors[key + 1] * share)
             collider.set_time(key, share, steps)
             if count % _SEARCH_EVERY == 0:
                 collider.search(cloth.place[cloth.moving])
             elif count % _SLIDE_EVERY == 0:
                 collider.slide(cloth.place[cloth.moving])
-            cloth.step(goal, collider, floor)
+            cloth.step(goal, collider, grounds[key])
             count += 1
         frames.append(cloth.place.cpu().numpy())
     return np.stack(frames)

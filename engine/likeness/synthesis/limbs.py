@@ -65,19 +65,19 @@ class Skeleton:
         """Set a joint's rotation by angles about its parent's axes."""
         self.local[joint] = euler(x_deg, y_deg, z_deg)
 
-    def world(self) -> tuple[NDArray, NDArray]:
-        """World rotations (52, 3, 3) and places (52, 3) of all joints."""
-        turned = world_rotations(self.local)
-        places = np.zeros((52, 3))
+    def world(self, count: int = 52) -> tuple[NDArray, NDArray]:
+        """World rotations (count, 3, 3) and places (count, 3) of the first joints; 22 leave out the fingers."""
+        turned = world_rotations(self.local[:count])
+        places = np.zeros((count, 3))
         places[0] = self.pelvis
-        for joint in range(1, 52):
+        for joint in range(1, count):
             parent = PARENTS[joint]
             places[joint] = places[parent] + turned[parent] @ (self.joints[joint] - self.joints[parent])
         return turned, places
 
     def place(self, joint: int, offset: NDArray) -> Vector:
         """World place of a point given by its rest-frame offset (3,) from a joint."""
-        turned, places = self.world()
+        turned, places = self.world(22 if joint < 22 else 52)
         return places[joint] + turned[joint] @ np.asarray(offset, float)
 
     def pose(self) -> Floats:
@@ -90,7 +90,7 @@ class Skeleton:
         target (3,) world, drawn in to what the limb reaches; pole (3,) a direction.
         """
         root, middle, end = chain
-        turned, places = self.world()
+        turned, places = self.world(22)
         upper, lower = self.joints[middle] - self.joints[root], self.joints[end] - self.joints[middle]
         a, b = float(np.linalg.norm(upper)), float(np.linalg.norm(lower))
         to = np.asarray(target, float) - places[root]
@@ -113,7 +113,7 @@ class Skeleton:
     def lay_hand(self, side: int, palm: NDArray, along: NDArray | None = None) -> None:
         """Turn forearm and wrist so that the palm looks to `palm` (3,) the hand points `along` (3,), if they can."""
         elbow, wrist = 18 + side, 20 + side
-        turned, _ = self.world()
+        turned, _ = self.world(22)
         axis = unit(self.joints[wrist] - self.joints[elbow])
         wanted = turned[elbow].T @ np.asarray(palm, float)
         wanted = wanted - (wanted @ axis) * axis
@@ -124,7 +124,7 @@ class Skeleton:
             self.local[elbow] = self.local[elbow] @ rodrigues(axis * fore)
             self.local[wrist] = rodrigues(axis * clamped_twist(angle - fore, _WRIST_TWIST_DEG))
         if along is not None:
-            turned, _ = self.world()
+            turned, _ = self.world(22)
             goal = turned[elbow].T @ unit(along)
             now = self.local[wrist] @ axis
             bend = np.cross(now, goal)
@@ -133,7 +133,7 @@ class Skeleton:
 
     def level_foot(self, side: int, heading_deg: float, pitch_deg: float = 0.0) -> None:
         """Turn an ankle so that the sole is level, its toes out by `heading_deg`; a positive pitch lowers them."""
-        turned, _ = self.world()
+        turned, _ = self.world(22)
         shin = turned[4 + side]
         heading = np.degrees(np.arctan2(turned[0][0, 2], turned[0][2, 2])) + (
             heading_deg if side == 0 else -heading_deg

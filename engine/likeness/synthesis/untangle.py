@@ -24,6 +24,7 @@ _COVER_M, _BESIDE_M = 0.05, 0.012
 _HEM_M = 0.015
 # What is deeper in than this is on the far side of something, not sunk in.
 _DEPTH_M = 0.07
+_PIERCE_M = 0.015
 _ROUNDS, _SMOOTHINGS = 3, 6
 _WORN = ("cloth", "shoe", "hat", "bag")
 
@@ -132,18 +133,20 @@ def _draw_in(
 ) -> None:
     """Move what an outer garment covers at rest under it, in place; cloth stays outside the body meanwhile."""
     under = covered(inner.vertices, vertex_normals(inner.vertices, inner.faces), outer)
-    if not under.any():
-        return
-    rows = np.flatnonzero(under)
-    cover = out[outside]
+    cover, own = out[outside], out[inside]
     normals = vertex_normals(cover, outer.faces)
-    distance, near = cKDTree(cover).query(out[inside][rows], workers=1)
-    height = ((out[inside][rows] - cover[near]) * normals[near]).sum(1)
-    sink = np.where(distance < _DEPTH_M, np.clip(height + 0.5 * GAP_M, 0, None), 0)
-    moved = out[inside][rows] - normals[near] * sink[:, None]
-    if inner.kind != "skin":
+    distance, near = cKDTree(cover).query(own, workers=1)
+    height = ((own - cover[near]) * normals[near]).sum(1)
+    # A knee under a skirt is far from it at rest, but pierces it the way it faces; a hand lies on it and does not.
+    along = (vertex_normals(own, inner.faces) * normals[near]).sum(1) > 0.5
+    hem = np.isin(near, _border(outer.faces))
+    pierces = along & ~hem & (np.abs(height) < _PIERCE_M) & (distance < 2 * _PIERCE_M) & (regions[inside] == 0)
+    rows = np.flatnonzero((under & (distance < _DEPTH_M)) | pierces)
+    sink = np.clip(height[rows] + 0.5 * GAP_M, 0, None)
+    moved = own[rows] - normals[near[rows]] * sink[:, None]
+    if inner.kind == "cloth":
         moved += skin.lacking(moved, regions[inside][rows], np.full(len(rows), 0.4 * GAP_M))
-    out[inside][rows] = moved
+    own[rows] = moved
 
 
 def covered(points: Floats, normals: Floats, outer: Layer) -> NDArray[np.bool_]:

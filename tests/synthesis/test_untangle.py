@@ -1,0 +1,201 @@
+"""Posed people: skinning against SMPL's own, cloth outside the body, the floor, and what pokes through."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+
+import igl
+import numpy as np
+import pytest
+import torch
+from likeness.body.model import BodyModel, load_default
+from likeness.core.camera import Camera
+from likeness.synthesis.bending import Bending
+from likeness.synthesis.figure import Dressed, Layer, vertex_normals
+from likeness.synthesis.gestures import hang as hang_arm
+from likeness.synthesis.hang import eased_slack, strongest_joint
+from likeness.synthesis.limbs import Skeleton
+from likeness.synthesis.poses import Pose, rest_joints
+from likeness.synthesis.stance import pose_person
+from likeness.synthesis.stances import sitting, stride
+from likeness.synthesis.untangle import covered, poke_share, untangled
+from likeness.synthesis.view import look_at
+from smplx.lbs import lbs
+
+torch.set_num_threads(1)
+
+PELVIS_AND_LEGS, TRUNK = (0, 1, 2, 4, 5), (0, 1, 2, 3, 6, 9, 13, 14, 16, 17)
+
+
+def _layer(model: BodyModel, name: str, kind: str, order: int, keep: np.ndarray, off: float, slack: float) -> Layer:
+    """The body's surface where `keep` (V,) holds, `off` metres outside it."""
+    faces = model.faces[keep[model.faces].all(1)]
+    used, compact = np.unique(faces, return_inverse=True)
+    normals = vertex_normals(model.v_template, model.faces)
+    index, weight = model.sparse_weights(4)
+    faces = compact.reshape(-1, 3).astype(np.int32)
+    return Layer(
+        name,
+        kind,
+        order,
+        (model.v_template + off * normals)[used].astype(np.float32),
+        faces,
+        np.zeros((len(faces), 3, 2), np.float32),
+        index[used],
+        weight[used],
+        np.zeros(len(faces), np.uint8),
+        np.full(len(used), slack, np.float32),
+        np.zeros((4, 4, 3), np.uint8),
+        sheet=kind == "cloth",
+    )
+
+
+def _tube(model: BodyModel) -> Layer:
+    """A skirt: a cone from the waist to the shins, free but for its band."""
+    rows, columns = 34, 60
+    down, around = np.meshgrid(np.linspace(0, 1, rows), np.arange(columns) * 2 * np.pi / columns, indexing="ij")
+    radius = 0.17 + 0.09 * down
+    points = np.stack([radius * np.sin(around), 0.09 - 0.62 * down, 0.02 + 0.9 * radius * np.cos(around)], -1)
+    number = np.arange(rows * columns).reshape(rows, columns)
+    a, b = number[:-1], number[1:]
+    quads = np.stack([a, b, np.roll(b, -1, 1), np.roll(a, -1, 1)], -1).reshape(-1, 4)
+    faces = np.concatenate([quads[:, :3], quads[:, [0, 2, 3]]]).astype(np.int32)
+    slack = np.clip(down * 8 - 0.3, 0, 1).astype(np.float32).ravel()
+    joints = np.zeros((rows * columns, 4), np.uint16)
+    weights = np.tile(np.array([1, 0, 0, 0], np.float32), (rows * columns, 1))
+    return Layer(
+        "skirt", "cloth", 30, points.reshape(-1, 3).astype(np.float32), faces, np.zeros((len(faces), 3, 2), np.float32),
+        joints, weights, np.zeros(len(faces), np.uint8), slack, np.zeros((4, 4, 3), np.uint8), sheet=True,
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def _dressed() -> Dressed:
+    model = load_default(layout="smplh")
+    joint, height = model.weights.argmax(1), model.v_template[:, 1]
+    skin = _layer(model, "body", "skin", 0, np.ones(len(joint), bool), 0.0, 0.0)
+    shirt = _layer(model, "shirt", "cloth", 20, np.isin(joint, TRUNK) & (height > 0), 0.006, 0.0)
+    vest = _layer(model, "vest", "cloth", 40, np.isin(joint, (3, 6, 9, 13, 14)) & (height > 0.1), 0.014, 0.0)
+    return Dressed(
+        {}, "", (skin, shirt, _tube(model), vest), model.joints_template.astype(np.float32),
+        np.zeros(model.betas_count, np.float32), model.v_template.astype(np.float32),
+    )  # fmt: skip
+
+
+def _pose(kind: str) -> Pose:
+    skeleton, rng = Skeleton(rest_joints()), np.random.default_rng(0)
+    if kind == "sitting":
+        sitting(skeleton, rng)
+    else:
+        stride(skeleton, rng, 0.7, 0)
+    for side in (0, 1):
+        hang_arm(skeleton, side, rng)
+    return Pose(skeleton.pose(), "test", kind)
+
+
+def _inside(points: np.ndarray, body: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    return igl.fast_winding_number(body.astype(np.float64), faces.astype(np.int64), points.astype(np.float64)) > 0.5
+
+
+def test_skinning_is_that_of_smplx() -> None:
+    model, dressed = load_default(layout="smplh"), _dressed()
+    pose = np.random.default_rng(1).normal(0, 0.3, (52, 3))
+    body, layers = Bending(dressed, model, correctives=False).moved(pose)
+    weights = torch.as_tensor(model.weights)[None].double()
+    joints = torch.as_tensor(dressed.joints).double()
+    # SMPL reads joints off the vertices: give it a regressor that returns ours.
+    place = torch.linalg.lstsq(torch.as_tensor(dressed.body).double().T[None], joints.T[None]).solution[0].T
+    expected = lbs(
+        torch.zeros(1, 1).double(),
+        torch.as_tensor(pose).reshape(1, -1).double(),
+        torch.as_tensor(dressed.body).double(),
+        torch.zeros(len(dressed.body), 3, 1).double(),
+        torch.zeros(51 * 9, len(dressed.body) * 3).double(),
+        place,
+        torch.as_tensor(model.parents).long(),
+        weights[0],
+    )[0][0].numpy()
+    assert np.abs(body - expected).max() < 1e-4
+    assert np.abs(layers[0] - expected).max() < 1e-4
+
+
+def test_the_posed_body_is_that_of_the_body_model() -> None:
+    model, pose = load_default(layout="smplh"), _pose("sitting")
+    posed = pose_person(_dressed(), pose, np.random.default_rng(0), cloth="skin")
+    expected, joints = model.posed(np.zeros(model.betas_count), pose.pose, posed.translation, correctives=True)
+    assert np.abs(posed.body - expected).max() < 1e-4
+    assert np.abs(posed.joints - joints).max() < 1e-4
+
+
+@pytest.mark.parametrize("cloth", ["skin", "hang"])
+@pytest.mark.parametrize("kind", ["stride", "sitting"])
+def test_cloth_is_outside_the_body_and_garments_outside_each_other(kind: str, cloth: str) -> None:
+    model, dressed = load_default(layout="smplh"), _dressed()
+    posed = pose_person(dressed, _pose(kind), np.random.default_rng(0), cloth=cloth)  # type: ignore[arg-type]
+    for layer in posed.layers[1:]:
+        inside = _inside(layer.vertices, posed.body, model.faces)
+        # Armpits and the crotch press cloth between two sides of the body.
+        assert inside.mean() < (0.03 if layer.name != "skirt" or cloth == "hang" else 0.2)
+    assert min(float(layer.vertices[:, 1].min()) for layer in posed.layers if layer.kind == "skin") == pytest.approx(0)
+    assert np.abs(posed.joints[0, [0, 2]]).max() < 1e-6
+
+
+def test_a_hung_skirt_keeps_its_edges_and_covers_the_legs() -> None:
+    dressed = _dressed()
+    skirt = dressed.layers[2]
+    posed = pose_person(dressed, _pose("stride"), np.random.default_rng(0))
+    edges = np.concatenate([skirt.faces[:, [0, 1]], skirt.faces[:, [1, 2]]])
+    free = (skirt.slack[edges] > 0.9).all(1)
+    length = [np.linalg.norm(v[edges[free, 0]] - v[edges[free, 1]], axis=1) for v in
+              (skirt.vertices, posed.layers[2].vertices)]  # fmt: skip
+    ratio = length[1] / length[0]
+    assert (np.abs(ratio - 1.01) < 0.06).mean() > 0.95
+    hem = posed.layers[2].vertices[skirt.slack > 0.99]
+    assert hem[:, 1].max() < posed.joints[0, 1] + 0.1
+    views = [look_at(Camera(150, 150, 63.5, 63.5, 128, 128), np.array(eye), np.array([0, 0.9, 0]))
+             for eye in ((0, 1, 3.0), (2.0, 1, -2.0))]  # fmt: skip
+    assert poke_share(posed, views) < 0.005
+
+
+def test_two_people_in_one_skirt_differ_and_one_seed_repeats() -> None:
+    dressed = replace(_dressed(), layers=(_dressed().layers[0], _dressed().layers[2]))
+    first, again, other = (
+        pose_person(dressed, _pose("stride"), np.random.default_rng(seed)).layers[1].vertices for seed in (1, 1, 2)
+    )
+    assert np.array_equal(first, again)
+    assert np.abs(first - other).max() > 0.01
+
+
+def test_cloth_without_slack_keeps_to_the_skeleton() -> None:
+    dressed = _dressed()
+    bent = eased_slack(dressed.layers[1], np.stack([dressed.layers[1].vertices] * 2))
+    assert not bent.any()
+    stretched = dressed.layers[1].vertices * np.array([1, 1.5, 1], np.float32)
+    assert eased_slack(dressed.layers[1], stretched[None]).max() > 0.3
+
+
+def test_what_pokes_is_counted_and_put_under() -> None:
+    dressed, model = _dressed(), load_default(layout="smplh")
+    views = [look_at(Camera(150, 150, 63.5, 63.5, 128, 128), np.array([0, 1.2, 2.5]), np.array([0, 1.2, 0]))]
+    rest = pose_person(dressed, np.zeros((52, 3)), np.random.default_rng(0), cloth="skin")
+    assert poke_share(rest, views) < 0.002
+    shirt = rest.layers[1]
+    sunk = shirt.vertices - 0.02 * vertex_normals(shirt.vertices, shirt.faces)
+    broken = replace(
+        rest, layers=(rest.layers[0], shirt.moved(sunk)), dressed=replace(dressed, layers=dressed.layers[:2])
+    )
+    assert poke_share(broken, views) > 0.1
+    joint = strongest_joint(*model.sparse_weights(4))
+    layers = broken.dressed.layers
+    mended = untangled(layers, [layer.vertices for layer in broken.layers], broken.body, model.faces, joint)
+    fixed = replace(broken, layers=tuple(layer.moved(v) for layer, v in zip(broken.layers, mended, strict=True)))
+    assert poke_share(fixed, views) < 0.01
+    assert _inside(mended[1], broken.body, model.faces).mean() < 0.01
+
+
+def test_skin_under_a_shirt_is_covered_and_a_face_is_not() -> None:
+    skin, shirt = _dressed().layers[:2]
+    under = covered(skin.vertices, vertex_normals(skin.vertices, skin.faces), shirt)
+    assert under[np.isin(strongest_joint(skin.skin_joints, skin.skin_weights), (3, 6))].mean() > 0.8
+    assert not under[strongest_joint(skin.skin_joints, skin.skin_weights) == 15].any()
