@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,12 +13,14 @@ from likeness.synthesis.figure import KINDS
 from likeness.synthesis.floor import FloorShade, floor_points, floor_shade, shaded_floor
 from likeness.synthesis.light import Light, Surroundings, light_scene
 from likeness.synthesis.material import reflected
-from likeness.synthesis.raster import Projected, Seen, project, rasterize, repeated_faces, surface_under
+from likeness.synthesis.raster import Projected, Seen, faces_over, project, rasterize, repeated_faces, surface_under
 from likeness.synthesis.scene import Samples, Scene, Surface
 from likeness.synthesis.view import Frame, View
 
-# Where a finish does not say: how much of 850 nm each kind reflects at least, as most dyes are clear there.
 __all__ = ["develop", "render", "render_many"]
+# Samples shaded at a time: few enough for a CPU's cache.
+CPU_SAMPLES = 1 << 14
+# Where a finish does not say: how much of 850 nm each kind reflects at least, as most dyes are clear there.
 INFRARED_FLOOR = {
     "skin": 0.45, "eye": 0.2, "hair": 0.09, "beard": 0.09, "cloth": 0.25,
     "shoe": 0.12, "hat": 0.2, "glasses": 0.1, "bag": 0.15,
@@ -35,17 +36,32 @@ class Drawn:
     seen: Seen
 
 
-def see(scene: Scene, views: Sequence[View], scale: int = 1) -> Drawn:
-    """What the pixels of equally large views see at `scale` samples along each side of a pixel."""
+def see(scene: Scene, views: Sequence[View], scale: int = 1, wanted: torch.Tensor | None = None) -> Drawn:
+    """What the pixels of equally large views see at `scale` samples along each side of a pixel.
+
+    wanted (B, H, W) bool: pixels that matter; samples in others may lack surfaces.
+    """
     cameras = [view.camera for view in views]
-    height, width = cameras[0].height * scale, cameras[0].width * scale
-    scaled = [View(c.scaled(width, height), v.camera_from_world) for c, v in zip(cameras, views, strict=True)]
-    projected = project(scene.vertices, scaled)
+    height, width = cameras[0].height, cameras[0].width
     faces, picture = repeated_faces(scene.faces, len(scene.vertices), len(views))
     cut = scene.cut.repeat(len(views))
+    drawn = faces
+    if wanted is not None:
+        kept = faces_over(project(scene.vertices, views), faces, picture, wanted).nonzero()[:, 0]
+        drawn, picture, cut = faces[kept], picture[kept], cut[kept]
+
+    def solid(triangle: torch.Tensor, bary: torch.Tensor) -> torch.Tensor:
+        return scene.solid(triangle if wanted is None else kept[triangle], bary)
+
+    height, width = height * scale, width * scale
+    scaled = [View(c.scaled(width, height), v.camera_from_world) for c, v in zip(cameras, views, strict=True)]
+    projected = project(scene.vertices, scaled)
     seen = rasterize(
-        projected, faces, height, width, pictures=len(views), picture=picture, cut=cut, accept=scene.solid
+        projected, drawn, height, width, pictures=len(views), picture=picture, cut=cut, accept=solid
     )  # fmt: skip
+    if wanted is not None:
+        found = kept[seen.triangle.clamp(min=0)] if len(kept) else seen.triangle
+        seen = Seen(torch.where(seen.triangle >= 0, found, -1), seen.nearness)
     return Drawn(projected, faces, seen)
 
 
@@ -105,42 +121,56 @@ def render_many(
     """
     camera = views[0].camera
     shape = (len(views), camera.height, camera.width)
+    if outputs == "all" and light is None:
+        light = light_scene(scene, place)
+    if outputs == "geometry":
+        light = None
     eyes = torch.from_numpy(np.stack([view.eye for view in views])).float().to(scene.device)
+    turn = torch.from_numpy(np.stack([view.camera_from_world[:3, :3] for view in views])).float().to(scene.device)
     drawn = see(scene, views)
-    where = (drawn.seen.triangle.reshape(-1) >= 0).nonzero()[:, 0]
-    centre = samples_at(scene, drawn, where)
-    surface = surface_of(scene, centre, eyes)
-
-    def picture(values: torch.Tensor) -> torch.Tensor:
-        out = torch.zeros((math.prod(shape), *values.shape[1:]), dtype=values.dtype, device=scene.device)
-        out[where] = values
-        return out.view(*shape, *values.shape[1:])
-
-    rotation = torch.from_numpy(np.stack([view.camera_from_world[:3, :3] for view in views])).float().to(scene.device)
-    cosine = (surface.normal * surface.to_eye).sum(1).clamp(0, 1)
-    mask = picture(torch.ones_like(surface.flipped))
-    fields = {
-        "color": torch.zeros((*shape, 3), device=scene.device),
-        "depth": picture(centre.depth),
-        "normal": picture((rotation[centre.picture] @ surface.normal[:, :, None])[:, :, 0]),
-        "coverage": mask.float(),
-        "mask": mask,
-        "part": picture(scene.part[centre.face] + 1),
-        "kind": picture((scene.kind[surface.layer] + 1).to(torch.uint8)),
-        "known": picture(scene.textures.known(surface.layer, surface.uv)),
-        "cosine": picture(cosine),
-        "infrared": picture(infrared_of(scene, surface)),
-    }
-    if outputs == "all":
-        if light is None:
-            light = light_scene(scene, place)
-        inner = picture(reflected(scene, light, centre, surface))
-        fields["color"], fields["coverage"] = _smooth_outlines(scene, views, eyes, light, drawn, inner, supersample)
+    fields = _blank(shape, scene.device)
+    flat = {name: values.view(-1, *values.shape[3:]) for name, values in fields.items()}
+    for where in _batches((drawn.seen.triangle.reshape(-1) >= 0).nonzero()[:, 0]):
+        centre = samples_at(scene, drawn, where)
+        surface = surface_of(scene, centre, eyes)
+        for name, values in _geometry(scene, centre, surface, turn).items():
+            flat[name][where] = values
+        if light is not None:
+            flat["color"][where] = reflected(scene, light, centre, surface)
+    fields["coverage"] = fields["mask"].float()
+    if light is not None:
+        _smooth_outlines(scene, views, eyes, light, drawn, fields, supersample)
     if place is not None:
-        shade = floor_shade(scene, light) if light is not None and outputs == "all" else None
+        shade = None if light is None else floor_shade(scene, light)
         for number, view in enumerate(views):
             _stand_before(place, view, fields, number, light, shade)
     return [Frame(**{name: values[k] for name, values in fields.items()}) for k in range(len(views))]
+
+
+def _batches(where: torch.Tensor) -> Sequence[torch.Tensor]:
+    return where.split(CPU_SAMPLES if where.device.type == "cpu" else max(1, len(where)))
+
+
+def _blank(shape: tuple[int, int, int], device: torch.device) -> dict[str, torch.Tensor]:
+    """The fields of frames that show nothing."""
+    plain = {"depth": torch.float32, "cosine": torch.float32, "infrared": torch.float32, "mask": torch.bool,
+             "known": torch.bool, "part": torch.uint8, "kind": torch.uint8}  # fmt: skip
+    fields = {name: torch.zeros(shape, dtype=kind, device=device) for name, kind in plain.items()}
+    return fields | {name: torch.zeros((*shape, 3), device=device) for name in ("color", "normal")}
+
+
+def _geometry(scene: Scene, samples: Samples, surface: Surface, turn: torch.Tensor) -> dict[str, torch.Tensor]:
+    """All that frames hold but light, at samples (N,); turn (B, 3, 3) from the world's axes to the cameras'."""
+    return {
+        "depth": samples.depth,
+        "normal": (turn[samples.picture] @ surface.normal[:, :, None])[:, :, 0],
+        "mask": torch.ones_like(surface.flipped),
+        "part": scene.part[samples.face] + 1,
+        "kind": (scene.kind[surface.layer] + 1).to(torch.uint8),
+        "known": scene.textures.known(surface.layer, surface.uv),
+        "cosine": (surface.normal * surface.to_eye).sum(1).clamp(0, 1),
+        "infrared": infrared_of(scene, surface),
+    }
 
 
 def _stand_before(
@@ -170,30 +200,49 @@ def _smooth_outlines(
     eyes: torch.Tensor,
     light: Light,
     drawn: Drawn,
-    inner: torch.Tensor,
+    fields: dict[str, torch.Tensor],
     supersample: int,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Light (B, H, W, 3) of the person times its coverage, and that coverage (B, H, W).
-
-    inner (B, H, W, 3): light at the pixels' centres, which stands where all of a pixel's samples lie on one surface.
-    """
-    height, width = drawn.seen.triangle.shape[1:]
-    fine = see(scene, views, supersample)
+) -> None:
+    """Replace colour, weighted by coverage, and coverage where a pixel's samples do not all lie on one surface."""
+    _, height, width = drawn.seen.triangle.shape
+    near_edge = _near_edges(scene, views, drawn.seen)
+    fine = see(scene, views, supersample, near_edge)
     hits = _subpixels((fine.seen.triangle >= 0).float(), supersample)
-    coverage = torch.stack(hits).sum(0) / len(hits)
-    uneven = _uneven(scene, views, drawn.seen, fine.seen, supersample).reshape(-1).nonzero()[:, 0]
-    color = (inner * coverage[..., None]).view(-1, 3)
-    picture, pixel = uneven // (height * width), uneven % (height * width)
+    covered = torch.where(near_edge, torch.stack(hits).sum(0) / len(hits), fields["coverage"])
+    uneven = near_edge & _uneven(scene, views, drawn.seen, fine.seen, supersample)
+    fields["coverage"], color = covered, (fields["color"] * covered[..., None]).view(-1, 3)
     step = torch.arange(supersample, device=scene.device)
-    row = (pixel // width * supersample)[:, None, None] + step[:, None]
-    column = (pixel % width * supersample)[:, None, None] + step
-    inside = ((picture[:, None, None] * (height * supersample) + row) * (width * supersample) + column).reshape(-1)
-    met = (fine.seen.triangle.reshape(-1)[inside] >= 0).nonzero()[:, 0]
-    samples = samples_at(scene, fine, inside[met])
-    shaded = torch.zeros((len(inside), 3), device=scene.device)
-    shaded[met] = reflected(scene, light, samples, surface_of(scene, samples, eyes))
-    color[uneven] = shaded.view(-1, supersample**2, 3).mean(1)
-    return color.view(inner.shape), coverage
+    for where in _batches(uneven.reshape(-1).nonzero()[:, 0]):
+        picture, pixel = where // (height * width), where % (height * width)
+        row = (pixel // width * supersample)[:, None, None] + step[:, None]
+        column = (pixel % width * supersample)[:, None, None] + step
+        inside = ((picture[:, None, None] * (height * supersample) + row) * (width * supersample) + column).reshape(-1)
+        met = (fine.seen.triangle.reshape(-1)[inside] >= 0).nonzero()[:, 0]
+        samples = samples_at(scene, fine, inside[met])
+        shaded = torch.zeros((len(inside), 3), device=scene.device)
+        shaded[met] = reflected(scene, light, samples, surface_of(scene, samples, eyes))
+        color[where] = shaded.view(-1, supersample**2, 3).mean(1)
+    fields["color"] = color.view(fields["color"].shape)
+
+
+def _near_edges(scene: Scene, views: Sequence[View], seen: Seen) -> torch.Tensor:
+    """Pixels (B, H, W) bool with another layer or a step in depth among their neighbours."""
+    layer, near = _layer_seen(scene, seen).float(), seen.nearness
+    most, least = _largest_about(layer), -_largest_about(-layer)
+    nearest, farthest = _largest_about(near), -_largest_about(-near)
+    return (most > least) | ((nearest - farthest) > _step_of(views, near.device) * farthest)
+
+
+def _largest_about(values: torch.Tensor) -> torch.Tensor:
+    """The largest of each pixel's neighbours and itself in pictures (B, H, W)."""
+    padded = torch.nn.functional.pad(values[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
+    rows = torch.maximum(torch.maximum(padded[:, :-2], padded[:, 1:-1]), padded[:, 2:])
+    return torch.maximum(torch.maximum(rows[:, :, :-2], rows[:, :, 1:-1]), rows[:, :, 2:])
+
+
+def _step_of(views: Sequence[View], device: torch.device) -> torch.Tensor:
+    """How much nearness (relative) changes over four pixels' widths, (B, 1, 1): a steeper surface is an outline."""
+    return torch.tensor([4 / view.camera.fx for view in views], device=device)[:, None, None]
 
 
 def _subpixels(values: torch.Tensor, supersample: int) -> list[torch.Tensor]:
@@ -211,9 +260,7 @@ def _uneven(scene: Scene, views: Sequence[View], coarse: Seen, fine: Seen, super
         other |= part != layer
     for near in _subpixels(fine.nearness, supersample):
         nearest, farthest = torch.maximum(nearest, near), torch.minimum(farthest, near)
-    # Steeper than this many pixel widths over one pixel is an outline before something farther.
-    step = torch.tensor([4 / view.camera.fx for view in views], device=scene.device)[:, None, None]
-    return other | ((nearest - farthest) > step * farthest)
+    return other | ((nearest - farthest) > _step_of(views, nearest.device) * farthest)
 
 
 def _layer_seen(scene: Scene, seen: Seen) -> torch.Tensor:

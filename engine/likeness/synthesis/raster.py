@@ -16,8 +16,8 @@ import torch
 from likeness.synthesis.view import View
 
 NEAR_M = 0.05
-# Fragments in work at a time: little enough for a CPU's memory, much enough to keep a graphics card busy.
-CPU_FRAGMENTS = 1 << 22
+# Rows or fragments in work at a time: few enough for a CPU's cache, enough to keep a graphics card busy.
+CPU_FRAGMENTS = 1 << 16
 DEVICE_FRAGMENTS = 1 << 26
 _TRIANGLE_BITS = 32
 _NOTHING = -1
@@ -129,6 +129,19 @@ def surface_under(
     return Fragments(bary, near, total[:, 0] / 2)
 
 
+def faces_over(projected: Projected, faces: torch.Tensor, picture: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """Faces (F,) bool whose surrounding box touches a pixel that is wanted in its picture, `wanted` (B, H, W) bool."""
+    _, height, width = wanted.shape
+    # Sums over all pixels above and to the left count those in any box by four look-ups.
+    sums = torch.nn.functional.pad(wanted.int().cumsum(1).cumsum(2), (1, 0, 1, 0)).int().reshape(-1)
+    x, y = ((values + 0.5).floor()[faces] for values in (projected.x, projected.y))
+    left, top = x.amin(1).clamp(0, width).int(), y.amin(1).clamp(0, height).int()
+    right, bottom = (x.amax(1) + 1).clamp(0, width).int(), (y.amax(1) + 1).clamp(0, height).int()
+    start = picture.int() * ((height + 1) * (width + 1))
+    upper, lower = start + top * (width + 1), start + bottom * (width + 1)
+    return sums[lower + right] + sums[upper + left] > sums[lower + left] + sums[upper + right]
+
+
 @dataclass(frozen=True)
 class _Contest:
     """The pixels that fragments compete for. best (pixels,) i64: (nearness, triangle) of the winner so far."""
@@ -159,20 +172,26 @@ def _draw(
     """Let the faces `which` (all if None) compete."""
     best = contest.best
     edges = _edges(projected, faces, which, picture, (contest.height, contest.width))
-    rows = _rows(edges, contest.width)
     limit = CPU_FRAGMENTS if best.device.type == "cpu" else DEVICE_FRAGMENTS
-    ends = torch.cumsum(rows.count, 0)
-    total = int(ends[-1]) if len(ends) else 0
-    marks = torch.arange(limit, total + limit, limit, device=ends.device).clamp(max=total)
-    stops = torch.searchsorted(ends, marks, right=True).tolist() if total else []
-    start = 0
-    for stop in stops:
-        found = _fragments(rows, slice(start, stop))
-        if accept is not None:
-            found = _solid(contest, projected, faces, found, accept)
-        key = (found.nearness.view(torch.int32).long() << _TRIANGLE_BITS) | found.triangle
-        best.scatter_reduce_(0, found.pixel, key, "amin" if contest.farthest else "amax")
-        start = stop
+    for triangles in _pieces(edges.count, limit):
+        rows = _rows(edges, triangles, contest.width)
+        for part in _pieces(rows.count, limit):
+            found = _fragments(rows, part)
+            if accept is not None:
+                found = _solid(contest, projected, faces, found, accept)
+            key = (found.nearness.view(torch.int32).long() << _TRIANGLE_BITS) | found.triangle
+            best.scatter_reduce_(0, found.pixel, key, "amin" if contest.farthest else "amax")
+
+
+def _pieces(count: torch.Tensor, limit: int) -> list[slice]:
+    """Runs of entries whose counts (N,) sum to about `limit`; a single entry may hold more."""
+    if not len(count):
+        return []
+    ends = torch.cumsum(count, 0)
+    marks = torch.arange(limit, int(ends[-1]) + limit, limit, device=count.device)
+    stops = torch.searchsorted(ends, marks, right=True).tolist()
+    stops[-1] = len(count)
+    return [slice(start, stop) for start, stop in zip([0, *stops], stops, strict=False) if stop > start]
 
 
 def _solid(
@@ -203,12 +222,14 @@ class _Edges:
 
 @dataclass(frozen=True)
 class _Rows:
-    """Pieces of pixel rows. count (R,) i64 pixels; values (R, 4) f32: nearness at the first pixel, its step, its
-    bounds; identity (R, 2) i64: the face and the first pixel."""
+    """Pieces of pixel rows, arrays (R,). count i64 pixels; nearness, step f32: at the first pixel, and from one to the
+    next; triangle, pixel i64: the face and the first pixel."""
 
     count: torch.Tensor
-    values: torch.Tensor
-    identity: torch.Tensor
+    nearness: torch.Tensor
+    step: torch.Tensor
+    triangle: torch.Tensor
+    pixel: torch.Tensor
 
 
 def _edges(
@@ -255,12 +276,13 @@ def _gradient(x: list[torch.Tensor], y: list[torch.Tensor], n: list[torch.Tensor
     return (n1 * y2 - n2 * y1) * inverse, (n2 * x1 - n1 * x2) * inverse
 
 
-def _rows(edges: _Edges, width: int) -> _Rows:
-    """Every triangle's pixels row by row."""
-    owner = torch.repeat_interleave(edges.count)
-    start = torch.cumsum(edges.count, 0) - edges.count
-    row = torch.arange(len(owner), device=owner.device) - (start - edges.first)[owner]
-    x0, y0, x1, y1, long_slope, upper, lower, n0, across, down, least, most = edges.lines[owner].unbind(1)
+def _rows(edges: _Edges, part: slice, width: int) -> _Rows:
+    """Some triangles' pixels row by row."""
+    count = edges.count[part]
+    owner = torch.repeat_interleave(count)
+    start = torch.cumsum(count, 0) - count
+    row = torch.arange(len(owner), device=owner.device) - (start - edges.first[part])[owner]
+    x0, y0, x1, y1, long_slope, upper, lower, n0, across, down, least, most = edges.lines[part][owner].unbind(1)
     y = row.float()
     far = x0 + (y - y0) * long_slope
     # A row belongs to the upper edge as long as it lies above the middle corner: the same rule for both neighbours.
@@ -268,22 +290,25 @@ def _rows(edges: _Edges, width: int) -> _Rows:
     near = torch.where(above, x0 + (y - y0) * upper, x1 + (y - y1) * lower)
     begin = torch.minimum(far, near).clamp(0, width).ceil()
     count = torch.maximum(far, near).clamp(0, width).ceil() - begin
+    # Bounded at both ends, no pixel between lies before or behind its triangle, however steep that is.
+    start = n0 + down * (y - y0) + across * (begin - x0)
+    steps = (count - 1).clamp(min=1)
+    stop = torch.minimum(torch.maximum(start + across * steps, least), most)
+    start = torch.minimum(torch.maximum(start, least), most)
     kept = (count > 0).nonzero()[:, 0]
-    nearness = n0 + down * (y - y0) + across * (begin - x0)
-    values = torch.stack([nearness, across, least, most], 1)[kept]
-    owner, begin, row = owner[kept], begin[kept].long(), row[kept]
-    identity = edges.identity[owner]
-    first = identity[:, 1] + row * width + begin
-    return _Rows(count[kept].long(), values, torch.stack([identity[:, 0], first], 1))
+    face, base = edges.identity[part][owner[kept]].unbind(1)
+    pixel = base + row[kept] * width + begin[kept].long()
+    step = ((stop - start) / steps)[kept]
+    return _Rows(count[kept].long(), start[kept], step, face.contiguous(), pixel)
 
 
 def _fragments(rows: _Rows, part: slice) -> _Fragments:
     """The pixels of some rows."""
     count = rows.count[part]
     owner = torch.repeat_interleave(count)
+    index = torch.arange(len(owner), device=owner.device)
     start = torch.cumsum(count, 0) - count
-    step = torch.arange(len(owner), device=owner.device) - start[owner]
-    nearness, across, least, most = rows.values[part][owner].unbind(1)
-    triangle, first = rows.identity[part][owner].unbind(1)
-    value = torch.minimum(torch.maximum(nearness + across * step, least), most)
-    return _Fragments(first + step, triangle, value)
+    along = (index - start[owner]).float()
+    nearness = rows.nearness[part][owner] + rows.step[part][owner] * along
+    pixel = index + (rows.pixel[part] - start)[owner]
+    return _Fragments(pixel, rows.triangle[part][owner], nearness)
