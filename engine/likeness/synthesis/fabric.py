@@ -234,7 +234,7 @@ def paint_fabric(
     if fabric.lower is not None:
         low = _lower_texels(cells)
         color[low] = paint_texels(fabric.lower, cells, own)[low]
-    albedo = np.clip(color * 255 + 0.5, DARKEST if own is None else 8, BRIGHTEST).astype(np.uint8)
+    albedo = np.clip(color * 255 + 0.5, DARKEST, BRIGHTEST).astype(np.uint8)
     return cells.image(albedo)
 
 

@@ -10,8 +10,8 @@ Rgb = tuple[float, float, float]
 
 # Name -> sRGB 0..255. Names of one hue family stand far enough apart that people agree on them.
 NAMED: dict[str, tuple[int, int, int]] = {
-    "black": (24, 24, 26),
-    "charcoal": (62, 63, 66),
+    "black": (42, 42, 44),
+    "charcoal": (76, 77, 80),
     "grey": (128, 129, 131),
     "light grey": (188, 189, 190),
     "white": (238, 238, 236),
@@ -19,30 +19,30 @@ NAMED: dict[str, tuple[int, int, int]] = {
     "beige": (202, 182, 150),
     "khaki": (150, 134, 96),
     "brown": (96, 66, 44),
-    "dark brown": (56, 40, 30),
+    "dark brown": (70, 51, 42),
     "tan": (170, 124, 78),
-    "navy": (28, 34, 66),
-    "dark blue": (36, 50, 96),
+    "navy": (42, 46, 86),
+    "dark blue": (44, 58, 114),
     "steel blue": (78, 104, 146),
-    "blue": (40, 84, 176),
+    "blue": (44, 84, 176),
     "light blue": (150, 188, 220),
-    "teal": (20, 110, 116),
+    "teal": (42, 112, 118),
     "turquoise": (70, 180, 180),
-    "dark green": (30, 62, 44),
+    "dark green": (42, 74, 54),
     "olive": (92, 94, 50),
     "green": (44, 128, 64),
     "light green": (150, 200, 140),
     "mint": (190, 226, 206),
     "yellow": (238, 200, 50),
-    "mustard": (196, 150, 40),
-    "orange": (226, 116, 34),
+    "mustard": (196, 150, 44),
+    "orange": (226, 116, 42),
     "peach": (240, 190, 156),
-    "red": (188, 30, 38),
-    "maroon": (94, 24, 34),
+    "red": (188, 42, 46),
+    "maroon": (104, 42, 50),
     "coral": (230, 106, 94),
     "pink": (236, 160, 182),
     "hot pink": (218, 54, 124),
-    "magenta": (164, 36, 120),
+    "magenta": (164, 42, 120),
     "purple": (96, 50, 130),
     "lilac": (184, 160, 212),
     "neon yellow": (214, 240, 48),
@@ -120,6 +120,7 @@ def draw_color(rng: np.random.Generator, among: tuple[str, ...] | None = None) -
     lab = to_oklab(np.array(NAMED[name]) / 255)
     for spread in (1.0, 0.6, 0.3):
         moved = from_oklab(lab + rng.normal(0, 1, 3) * np.array([0.035, 0.014, 0.014]) * spread)
+        moved = np.clip(moved, (DARKEST + 1) / 255, (BRIGHTEST - 1) / 255)
         # What comes after (weave, wear) shifts a colour a little, so it may not lie at the border of its name.
         if name_of(moved) == name and _margin(moved, name) > 0.012:
             return _as_rgb(moved)
