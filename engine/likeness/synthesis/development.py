@@ -66,12 +66,12 @@ def develop(
     if development.vignette > 0:
         light = light * _vignette(light, development.vignette)
     if development.blur_px > 0:
-        light = _blurred(light, development.blur_px)
+        light = blurred(light, development.blur_px)
     if development.noise > 0 and generator is not None:
         light = (light + _grain(light, development.noise, generator)).clamp(min=0)
     coded = _toned(light, development)
     if development.sharpen > 0:
-        coded = coded + development.sharpen * (coded - _blurred(coded, 1.0))
+        coded = coded + development.sharpen * (coded - blurred(coded, 1.0))
     return (coded.clamp(0, 1) * 255 + 0.5).to(torch.uint8)
 
 
@@ -111,11 +111,11 @@ def _grain(light: torch.Tensor, amount: float, generator: torch.Generator) -> to
     white = torch.randn(shape, generator=generator, device=light.device)
     white = 0.7 * white + 0.7 * torch.randn((*shape[:2], 1), generator=generator, device=light.device)
     # Blurring takes away most of the power: give it back.
-    smooth = _blurred(white, 0.5) * 1.5
+    smooth = blurred(white, 0.5) * 1.5
     return smooth * amount * torch.sqrt(light / 0.18 + 0.05)
 
 
-def _blurred(picture: torch.Tensor, sigma: float) -> torch.Tensor:
+def blurred(picture: torch.Tensor, sigma: float) -> torch.Tensor:
     """A picture (H, W, C) through a Gaussian of `sigma` pixels, its border repeated."""
     reach = max(1, round(3 * sigma))
     offset = torch.arange(-reach, reach + 1, device=picture.device, dtype=torch.float32)

@@ -13,6 +13,7 @@ import torch
 # Sharpness of the lobes that mirrors of growing roughness see, and the size of the blurred pictures.
 LOBES = (160.0, 40.0, 10.0, 2.5)
 BLURRED_SHAPE = (16, 32)
+PATCHES = (48, 96)
 _GATHER_SHARPNESS = 24.0
 
 
@@ -63,6 +64,21 @@ def lobe_of_roughness(roughness: torch.Tensor) -> torch.Tensor:
     sharpness = (0.5 / alpha**2).clamp(LOBES[-1], LOBES[0])
     step = math.log(LOBES[0] / LOBES[1])
     return (torch.log(LOBES[0] / sharpness) / step).round().long()
+
+
+def nearest_directions(directions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The three of D directions (D, 3) about each patch of a picture of PATCHES: (P, 3) i64, and their shares."""
+    patches = lat_long_directions(*PATCHES, directions.device).reshape(-1, 3)
+    cosine, index = (patches @ directions.T).topk(3, 1)
+    return index, torch.softmax(_GATHER_SHARPNESS * cosine, 1)
+
+
+def patch_of(directions: torch.Tensor) -> torch.Tensor:
+    """The patch (N,) i64 of a picture of PATCHES, counted row by row, that directions (N, 3) meet."""
+    height, width = PATCHES
+    row = (torch.acos(directions[:, 1].clamp(-1, 1)) * (height / math.pi)).long().clamp(max=height - 1)
+    turn = torch.atan2(directions[:, 0], -directions[:, 2]) * (width / (2 * math.pi))
+    return row * width + turn.floor().long() % width
 
 
 def seen_in(pictures: torch.Tensor, which: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:

@@ -7,10 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
+from likeness.synthesis.development import blurred
 from likeness.synthesis.environment import gathered
 from likeness.synthesis.light import Light
 from likeness.synthesis.scene import FLOOR_CELLS, FLOOR_REACH_M, Scene
 from likeness.synthesis.view import View
+
+NEAR_BLUR_CELLS = 0.8
+FAR_BLUR_CELLS = 5.0
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,11 @@ def floor_shade(scene: Scene, light: Light) -> FloorShade:
     free = (up / up.sum()) @ radiance
     # Where the person hides the sky, a little of its own light arrives instead.
     around = transport.front @ radiance + (1 - transport.open_front)[:, None] * light.bounced
-    return FloorShade(scene.floor_middle, around.view(FLOOR_CELLS, FLOOR_CELLS, 3), free)
+    around = around.view(FLOOR_CELLS, FLOOR_CELLS, 3)
+    # Each of the few directions stands for a patch of the surroundings, whose shadow softens with the way it falls.
+    far = scene.floor_clearance[..., None]
+    near, wide = blurred(around, NEAR_BLUR_CELLS), blurred(around, FAR_BLUR_CELLS)
+    return FloorShade(scene.floor_middle, near + (wide - near) * far, free)
 
 
 def shaded_floor(light: Light, shade: FloorShade, points: torch.Tensor) -> torch.Tensor:

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from likeness.synthesis.environment import gathered, mirror_pictures
+from likeness.synthesis.environment import gathered, mirror_pictures, nearest_directions
 from likeness.synthesis.scene import Scene
 from likeness.synthesis.shadow import ShadowMap, cast_shadow
 from likeness.synthesis.view import View
@@ -61,9 +61,9 @@ class Light:
     """Light on a scene's vertices.
 
     front, back (V, 3) f32: irradiance over pi on the side of the normal and on the other. open_front, open_back (V,)
-    0..1: share of the surroundings that each side sees. environment (H, W, 3); mirrors: see `mirror_pictures`; bounced
-    (3,): radiance of the person's own surface on the mean. sun_direction (3,) towards the
-    sun and sun (3,) its irradiance over pi, None without sun; shadow: its map.
+    0..1: share of the surroundings that each side sees. environment (H, W, 3); mirrors: see `mirror_pictures`;
+    nearest, nearest_share: see `nearest_directions`. bounced (3,): radiance of the person's own surface on the mean.
+    sun_direction (3,) towards the sun and sun (3,) its irradiance over pi, None without sun; shadow: its map.
     """
 
     front: torch.Tensor
@@ -72,6 +72,8 @@ class Light:
     open_back: torch.Tensor
     environment: torch.Tensor
     mirrors: torch.Tensor
+    nearest: torch.Tensor
+    nearest_share: torch.Tensor
     bounced: torch.Tensor
     sun_direction: torch.Tensor | None
     sun: torch.Tensor | None
@@ -101,6 +103,7 @@ def light_scene(scene: Scene, place: Surroundings | None) -> Light:
         around.open_back,
         environment,
         mirror_pictures(environment),
+        *nearest_directions(around.directions),
         bounced,
         direction,
         sun,

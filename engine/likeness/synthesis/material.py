@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import torch
 
-from likeness.synthesis.environment import lobe_of_roughness, seen_in
+from likeness.synthesis.environment import lobe_of_roughness, patch_of, seen_in
+from likeness.synthesis.figure import KINDS
 from likeness.synthesis.light import Light
 from likeness.synthesis.scene import Samples, Scene, Surface
 
 # Red light travels farther under skin than blue.
 BLEED_COLOR = (1.0, 0.45, 0.25)
+RIM_SHARE = 0.6
+STRANDS = ("hair", "beard")
+STRAND_SHARE = 0.3
+MIRROR_LIFT = 0.25
 # Surfaces look for their shadow this many map cells off themselves: coarse triangles would shade one another.
 _LIFT_CELLS = 2.5
 
@@ -25,13 +30,30 @@ def reflected(scene: Scene, light: Light, samples: Samples, surface: Surface) ->
     facing = (surface.normal * surface.to_eye).sum(1).clamp(0, 1)
     mirror = 2 * facing[:, None] * surface.normal - surface.to_eye
     # Rough surfaces lose most of the rim's sheen in their own roughness.
-    rim = gloss + (1 - gloss) * (1 - facing) ** 5 * (1 - roughness) ** 2
-    # A mirror sees the person itself where it does not see the surroundings.
-    mirrored = seen_in(light.mirrors, lobe_of_roughness(roughness), mirror) * openness + light.bounced * (1 - openness)
+    rim = gloss + (1 - gloss) * (1 - facing) ** 5 * (1 - roughness) ** 2 * RIM_SHARE
+    # Strands are round: each mirrors only the little of the surroundings that lies across it.
+    strands = torch.tensor([kind in STRANDS for kind in KINDS], device=gloss.device)[scene.kind][surface.layer]
+    rim = torch.where(strands, rim * STRAND_SHARE, rim)
+    # A mirror sees the person itself where that hides the surroundings.
+    free = openness * _seen_along(scene, light, samples, surface.normal, mirror)[:, None]
+    mirrored = seen_in(light.mirrors, lobe_of_roughness(roughness), mirror) * free + light.bounced * (1 - free)
     color = surface.albedo * around * (1 - rim)[:, None] + mirrored * rim[:, None]
     if light.sun is None or light.sun_direction is None or light.shadow is None:
         return color
     return color + _sunlight(scene, light, surface, gloss, roughness)
+
+
+def _seen_along(
+    scene: Scene, light: Light, samples: Samples, normal: torch.Tensor, mirror: torch.Tensor
+) -> torch.Tensor:
+    """How freely samples (N,) see about the directions (N, 3) that they mirror, 0..1."""
+    # The few directions must not fall behind the surface.
+    lifted = torch.nn.functional.normalize(mirror + MIRROR_LIFT * normal, dim=1)
+    patch = patch_of(lifted)
+    direction, share = light.nearest[patch], light.nearest_share[patch]
+    seen = scene.transport.seen
+    at_corners = seen.reshape(-1)[(scene.faces[samples.face] * seen.shape[1])[:, :, None] + direction[:, None]]
+    return ((at_corners * samples.bary[:, :, None]).sum(1) * share).sum(1) / 255
 
 
 def _sunlight(

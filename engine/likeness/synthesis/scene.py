@@ -15,6 +15,9 @@ from likeness.synthesis.visibility import SPACING_CELLS, Heights, cell_for, meas
 # The square of the floor that a person may shade, half its side, and its cells along a side.
 FLOOR_REACH_M = 1.9
 FLOOR_CELLS = 128
+# What lies so low touches the floor; shadows are soft from so far off.
+TOUCH_M = 0.05
+SOFT_M = 0.7
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Transport:
 
     directions (D, 3) f32 unit. front, back (V, D): irradiance over pi on the side of the normal and on the other, for
     a unit of radiance about each direction; open_front, open_back (V,) their sums, 1 where nothing is hidden.
+    seen (V, D) u8: how freely each direction is seen, 255 = wholly.
     """
 
     directions: torch.Tensor
@@ -57,6 +61,7 @@ class Transport:
     back: torch.Tensor
     open_front: torch.Tensor
     open_back: torch.Tensor
+    seen: torch.Tensor
 
 
 class Scene:
@@ -127,14 +132,30 @@ class Scene:
 
     @functools.cached_property
     def floor_transport(self) -> Transport:
-        """Light's ways from around to the floor: FLOOR_CELLS squared points, rows along z, columns along x."""
-        cells = ((torch.arange(FLOOR_CELLS, device=self.device) + 0.5) / FLOOR_CELLS * 2 - 1) * FLOOR_REACH_M
-        z, x = torch.meshgrid(cells, cells, indexing="ij")
-        middle = self.floor_middle
-        points = torch.stack([x + middle[0], torch.zeros_like(x), z + middle[1]], -1).reshape(-1, 3)
+        """Light's ways from around to the floor's points."""
+        points = self._floor_points()
         up = torch.zeros_like(points)
         up[:, 1] = 1
         return transport_to(self.heights, points, up)
+
+    @functools.cached_property
+    def floor_clearance(self) -> torch.Tensor:
+        """How far the floor's points lie from where the person touches it (cells, cells): 0 there, 1 from SOFT_M on."""
+        low = self.vertices[:, 1].amin() if len(self.vertices) else 0.0
+        touching = self.vertices[self.vertices[:, 1] < low + TOUCH_M]
+        # A few hundred of them are enough.
+        touching = touching[:: max(1, len(touching) // 300)]
+        if not len(touching):
+            return torch.ones((FLOOR_CELLS, FLOOR_CELLS), device=self.device)
+        away = torch.cdist(self._floor_points()[:, [0, 2]], touching[:, [0, 2]]).amin(1)
+        return (away / SOFT_M).clamp(0, 1).view(FLOOR_CELLS, FLOOR_CELLS)
+
+    def _floor_points(self) -> torch.Tensor:
+        """Points of the floor (FLOOR_CELLS squared, 3), rows along z, columns along x."""
+        cells = ((torch.arange(FLOOR_CELLS, device=self.device) + 0.5) / FLOOR_CELLS * 2 - 1) * FLOOR_REACH_M
+        z, x = torch.meshgrid(cells, cells, indexing="ij")
+        middle = self.floor_middle
+        return torch.stack([x + middle[0], torch.zeros_like(x), z + middle[1]], -1).reshape(-1, 3)
 
     @functools.cached_property
     def mean_albedo(self) -> torch.Tensor:
@@ -156,4 +177,4 @@ def transport_to(heights: Heights, points: torch.Tensor, normals: torch.Tensor) 
     # What a surface sees that nothing hides sums to 1 exactly, however the few directions lie to its normal.
     front = front / front.sum(1, keepdim=True).clamp(min=1e-6) * seen
     back = back / back.sum(1, keepdim=True).clamp(min=1e-6) * seen
-    return Transport(directions, front, back, front.sum(1), back.sum(1))
+    return Transport(directions, front, back, front.sum(1), back.sum(1), (seen * 255).to(torch.uint8))
