@@ -232,6 +232,7 @@ def test_dyed_garments_have_the_colour_that_the_caption_says() -> None:
     ("listed", "said"),
     [
         ("female adult, black abaya, face visible", "A woman wearing black abaya, face visible"),
+        ("firefighter, yellow helmet with visor", "A firefighter wearing yellow helmet"),
         ("older male adult, dark waistcoat, bald", "An older man wearing dark waistcoat, bald"),
         ("girl, red shirt, blonde ponytail", "A girl wearing red shirt, with blonde ponytail"),
     ],

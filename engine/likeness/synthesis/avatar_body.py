@@ -18,11 +18,14 @@ Flags = NDArray[np.bool_]
 
 # Joints whose place says something about the shape; torso joints lie elsewhere in the avatars' skeleton.
 _TRUSTED = np.array([1, 2, 4, 5, 7, 8, 12, 16, 17, 18, 19, 20, 21])
-_BONES = ((1, 4), (4, 7), (7, 10), (2, 5), (5, 8), (8, 11), (16, 18), (18, 20), (20, 25), (17, 19), (19, 21), (21, 40))
-_JOINT_M = 0.03
+_BONES = ((1, 4), (4, 7), (2, 5), (5, 8), (16, 18), (18, 20), (20, 25), (17, 19), (19, 21), (21, 40))
+# Torso joint -> how far it follows the shoulders rather than the hips.
+_TORSO = {0: 0.0, 3: 1 / 3, 6: 2 / 3, 9: 1.0, 13: 1.0, 14: 1.0}
+_TOES = (10, 11)
+_JOINT_M = 0.012
 _SURFACE_M = 0.02
 # Weight of betas' own spread, which keeps shapes human where joints and cloth say little.
-_PRIOR = 2.5
+_PRIOR = 1.5
 # How far under cloth skin lies at least, and how far it is drawn in where it would poke out.
 _UNDER_M = 0.004
 _REACH_M = 0.04
@@ -37,24 +40,37 @@ class Surface:
     bare: Flags
 
 
-def fit_body(joints: Doubles, eyes: Doubles, surface: Surface) -> tuple[Floats, Floats]:
-    """Betas (K,) and vertices (V, 3) of the default body for an avatar at rest.
+@dataclass(frozen=True)
+class Fit:
+    """betas (K,); vertices (V, 3) of the default body; joints (52, 3): the avatar's own limbs, neck and head, and the
+    default body's pelvis, spine, collars and toes, which lie elsewhere in the avatar's skeleton."""
 
-    joints (52, 3) and eyes (3,), the middle between both, in the T pose, pelvis at the origin. The vertices meet bare
-    skin and lie under cloth.
+    betas: Floats
+    vertices: Floats
+    joints: Floats
+
+
+def fit_body(joints: Doubles, eyes: Doubles, surface: Surface, people: str = "adults") -> Fit:
+    """The default body of an avatar at rest.
+
+    joints (52, 3) and eyes (3,), the middle between both, in the T pose. people: 'adults' or 'children', whose shape
+    directions the betas count. The vertices meet bare skin and lie under cloth.
     """
-    model = load_default(layout="smplh")
+    model = load_default(layout="smplh", people=people)
     tree = cKDTree(surface.points)
     betas = _from_joints(model, joints)
     for _ in range(3):
-        vertices = _on_skeleton(model, betas, joints, eyes)
+        vertices, _ = _on_skeleton(model, betas, joints, eyes)
         betas = _from_surface(model, betas, vertices, joints, surface, tree)
-    vertices = _on_skeleton(model, betas, joints, eyes)
+    vertices, placed = _on_skeleton(model, betas, joints, eyes)
     vertices = _with_head(model, vertices, joints[15], surface)
     for _ in range(3):
         vertices = vertices + _to_surface(model, vertices, surface, tree)
-    vertices += _inwards(model, vertices, surface, tree)
-    return betas.astype(np.float32), vertices.astype(np.float32)
+    vertices += _inwards(surface, vertices, tree)
+    mixed = joints.copy()
+    taken = [*_TORSO, *_TOES]
+    mixed[taken] = placed[taken]
+    return Fit(betas.astype(np.float32), vertices.astype(np.float32), mixed.astype(np.float32))
 
 
 def clearance(vertices: NDArray, surface: Surface, tree: cKDTree | None = None) -> tuple[Doubles, NDArray[np.int64]]:
@@ -68,8 +84,13 @@ def _joint_equations(model: BodyModel, joints: Doubles) -> tuple[Doubles, Double
     hips = [1, 2]
     rows = model.joint_shapedirs - model.joint_shapedirs[hips].mean(0)
     want = joints - joints[hips].mean(0) - (model.joints_template - model.joints_template[hips].mean(0))
-    left = rows[_TRUSTED].reshape(-1, rows.shape[2]) / _JOINT_M
-    return left.astype(float), want[_TRUSTED].reshape(-1) / _JOINT_M
+    trust = np.ones((len(joints), 3))
+    # The avatars' hips lie closer together by definition rather than by shape.
+    trust[hips, 0] = 0.3
+    trust[:, 2] = 0.5
+    trust = (trust / _JOINT_M)[_TRUSTED].reshape(-1)
+    left = rows[_TRUSTED].reshape(-1, rows.shape[2]) * trust[:, None]
+    return left.astype(float), want[_TRUSTED].reshape(-1) * trust
 
 
 def _from_joints(model: BodyModel, joints: Doubles) -> Doubles:
@@ -99,13 +120,13 @@ def _from_surface(
     return np.linalg.solve(left.T @ left + _PRIOR * np.eye(left.shape[1]), left.T @ right)
 
 
-def _on_skeleton(model: BodyModel, betas: Doubles, joints: Doubles, eyes: Doubles) -> Doubles:
-    """The shaped body (V, 3) moved bone by bone onto the avatar's joints."""
+def _on_skeleton(model: BodyModel, betas: Doubles, joints: Doubles, eyes: Doubles) -> tuple[Doubles, Doubles]:
+    """The shaped body (V, 3) moved bone by bone onto the avatar's joints, and where its own joints (52, 3) come."""
     vertices, own = model.rest(betas)
     matrices = np.tile(np.eye(3), (len(own), 1, 1))
     shifts = joints - own
     hips, shoulders = shifts[[1, 2]].mean(0), shifts[[16, 17]].mean(0)
-    for joint, share in ((0, 0.0), (3, 1 / 3), (6, 2 / 3), (9, 1.0), (13, 1.0), (14, 1.0)):
+    for joint, share in _TORSO.items():
         shifts[joint] = (1 - share) * hips + share * shoulders
     seen = vertices[[model.landmark_vertices["left_eye"], model.landmark_vertices["right_eye"]]].mean(0)
     shifts[15] = eyes - np.array([0, 0, 0.006]) - seen
@@ -113,12 +134,18 @@ def _on_skeleton(model: BodyModel, betas: Doubles, joints: Doubles, eyes: Double
     for joint, tip in _BONES:
         matrices[joint] = _turn_and_stretch(own[tip] - own[joint], joints[tip] - joints[joint])
         shifts[joint] = joints[joint] - matrices[joint] @ own[joint]
+    for ankle, toe in ((7, 10), (8, 11)):
+        # Soles stay flat; only how far the toes point outwards is the avatar's.
+        level = np.array([1.0, 0.0, 1.0])
+        matrices[[ankle, toe]] = _turn(level * (own[toe] - own[ankle]), level * (joints[toe] - joints[ankle]))
+        shifts[[ankle, toe]] = joints[ankle] - matrices[ankle] @ own[ankle]
     for wrist in (20, 21):
         for joint in range(22 + 15 * (wrist - 20), 37 + 15 * (wrist - 20)):
             matrices[joint] = matrices[wrist]
             shifts[joint] = joints[joint] - matrices[joint] @ own[joint]
     blend = model.weights @ np.concatenate([matrices.reshape(-1, 9), shifts], 1)
-    return np.einsum("vab,vb->va", blend[:, :9].reshape(-1, 3, 3), vertices.astype(float)) + blend[:, 9:]
+    moved = np.einsum("vab,vb->va", blend[:, :9].reshape(-1, 3, 3), vertices.astype(float)) + blend[:, 9:]
+    return moved, np.einsum("jab,jb->ja", matrices, own.astype(float)) + shifts
 
 
 def _with_head(model: BodyModel, vertices: Doubles, pivot: Doubles, surface: Surface) -> Doubles:
@@ -146,12 +173,16 @@ def _turn_and_stretch(start: Doubles, end: Doubles) -> Doubles:
     """Matrix that takes bone `start` to `end`: stretched along itself, then turned the shortest way."""
     size = np.linalg.norm(start)
     along = start / size
-    goal = end / np.linalg.norm(end)
     stretch = np.clip(np.linalg.norm(end) / size, 0.7, 1.4)
+    return _turn(start, end) @ (np.eye(3) + (stretch - 1) * np.outer(along, along))
+
+
+def _turn(start: Doubles, end: Doubles) -> Doubles:
+    """The shortest rotation that takes direction `start` to direction `end`, not its opposite."""
+    along, goal = start / np.linalg.norm(start), end / np.linalg.norm(end)
     axis = np.cross(along, goal)
     cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
-    rotation = np.eye(3) + cross + cross @ cross / (1 + along @ goal)
-    return rotation @ (np.eye(3) + (stretch - 1) * np.outer(along, along))
+    return np.eye(3) + cross + cross @ cross / (1 + along @ goal)
 
 
 def _to_surface(model: BodyModel, vertices: Doubles, surface: Surface, tree: cKDTree) -> Doubles:
@@ -167,7 +198,7 @@ def _to_surface(model: BodyModel, vertices: Doubles, surface: Surface, tree: cKD
     return moves
 
 
-def _inwards(model: BodyModel, vertices: Doubles, surface: Surface, tree: cKDTree) -> Doubles:
+def _inwards(surface: Surface, vertices: Doubles, tree: cKDTree) -> Doubles:
     """Moves (V, 3) that draw what still pokes out of cloth under it."""
     distance, near = clearance(vertices, surface, tree)
     out = ~surface.bare[near] & (distance > -_UNDER_M / 2) & (distance < _REACH_M)

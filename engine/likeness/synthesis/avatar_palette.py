@@ -39,7 +39,9 @@ PALETTE = {
     "teal": (36, 110, 116),
 }
 _SHADES = r"(?:pale |light |dark |bright )?"
-_NAMES = r"(?:black|white|grey|blue|red|green|olive|brown|beige|yellow|orange|pink|purple|teal|khaki|magenta|tan|denim)"
+_NAMES = (
+    r"(?:black|white|grey|blue|red|green|olive|brown|beige|yellow|orange|pink|purple|teal|khaki|magenta|tan|denim|dark)"
+)
 _PHRASE = re.compile(rf"\b({_SHADES}{_NAMES}(?:-{_NAMES})*)\b([^,]*?)(?=,| over | and | with |$)")
 _LOWER = re.compile(r"trousers|jeans|skirt|shorts")
 _WHOLE = re.compile(r"suit|scrubs|coat dress|thobe|abaya|kurta|clothes|\bdress\b")
@@ -84,7 +86,8 @@ def recolored(
 
 def sentence(listed: str) -> str:
     """A caption of the index, 'female adult, black coat, dark hair', as a sentence without a full stop."""
-    who, *items = listed.split(", ")
+    # Visors are left out, because their transparency was lost.
+    who, *items = re.sub(r" with (?:a )?(?:visor|face shield)", "", listed).split(", ")
     who = who.replace("female adult", "woman").replace("male adult", "man")
     worn = [item for item in items if not _LOOKS.search(item)]
     looks = [item for item in items if _LOOKS.search(item) and not _STATES.search(item)]
@@ -123,6 +126,8 @@ def _cloth_color(lab: Floats, area: Floats, word: str) -> Floats | None:
     """Lab (3,) of the cloth that rules a zone and bears the colour `word`; None where there is none so plain."""
     if len(lab) < 50:
         return None
+    if word == "dark":
+        word = "black"
     said = (
         re.sub("pale|bright", "light", word)
         .replace("khaki", "olive")
@@ -163,6 +168,8 @@ def _dyed(atlas: Bytes, original: Bytes, mask: Flags, center: Floats, target: Fl
     contrast = np.array([np.clip(target[0] / max(center[0], 8), 0.55, 1.6), 0.6, 0.6])
     dyed = target + (lab - center) * contrast
     dyed[:, 0] = np.clip(dyed[:, 0], 2, 97)
+    # No light is that blue-less.
+    dyed[:, 2] = np.minimum(dyed[:, 2], 1.6 * (dyed[:, 0] + 16))
     out = atlas.copy()
     mixed = atlas[mask] + share * (np.clip(lab2rgb(dyed), 0, 1) * 255 - atlas[mask])
     out[mask] = (mixed + 0.5).astype(np.uint8)

@@ -25,6 +25,8 @@ _LIMBS = (
 )
 _HANDS = (20, 21, *range(22, 52))
 _FEET = (7, 8, 10, 11)
+# How far the default body's shoulders stand before its hips, metres.
+_LEAN_M = 0.019
 # Height of a head above its joint, metres, in these avatars.
 CROWN_M = 0.215
 
@@ -85,7 +87,17 @@ def t_pose(source: AvatarSource) -> Rest:
     weights = dense_weights(source)
     moved = _moved(source.vertices, weights, moves[:, :3, :3], moves[:, :3, 3])
     placed = np.einsum("jab,jb->ja", moves[:, :3, :3], joints) + moves[:, :3, 3]
-    return Rest(moved - placed[0], placed - placed[0], weights)
+    return _upright(Rest(moved - placed[0], placed - placed[0], weights))
+
+
+def _upright(rest: Rest) -> Rest:
+    """The avatar's trunk, which leans back, over its hips as the default body's: shoulders _LEAN_M before the hips."""
+    forward = np.ones(JOINTS)
+    forward[[0, 1, 2, 4, 5, 7, 8, 10, 11]] = 0
+    forward[[3, 6]] = 1 / 3, 2 / 3
+    lean = _LEAN_M - (rest.joints[[16, 17], 2].mean() - rest.joints[[1, 2], 2].mean())
+    shifts = (lean * forward)[:, None] * np.array([0.0, 0.0, 1.0])
+    return Rest(rest.vertices + rest.weights @ shifts, rest.joints + shifts, rest.weights)
 
 
 def bare_stature(rest: Rest) -> float:

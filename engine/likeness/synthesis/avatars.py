@@ -50,7 +50,10 @@ def avatar_recipe(pack: Pack, rng: np.random.Generator, which: str = "train") ->
 
 
 def dress_avatar_recipe(pack: Pack, recipe: dict[str, Any]) -> Dressed:
-    """The person of a recipe {'avatar', 'seed'} with, optionally, 'proportions'; the same each time."""
+    """The person of a recipe {'avatar', 'seed'} with, optionally, 'proportions'; the same each time.
+
+    Its own recipe adds 'people', 'adults' or 'children': the default body that the betas are of.
+    """
     given = recipe.get("proportions")
     source = pack.avatar(recipe["avatar"])
     streams = np.random.default_rng(recipe["seed"]).spawn(3)
@@ -67,15 +70,16 @@ def dress_avatar_recipe(pack: Pack, recipe: dict[str, Any]) -> Dressed:
     joint = original.weights[source.triangles].sum(1).argmax(1)
     atlas, caption = recolored(source, kinds, joint, fine, streams[2])
     eyes = reshape_point(original, proportions, eye_places(source, original).mean(0))
-    betas, body = fit_body(rest.joints, eyes, _surface(fine, kind, rest))
-    layers = _layers(source, fine, kind, folded, slack, atlas)
+    people = "children" if source.kind == "child" else "adults"
+    fit = fit_body(rest.joints, eyes, _surface(fine, kind, rest), people)
+    origin = fit.joints[0]
     return Dressed(
-        {"avatar": source.id, "seed": int(recipe["seed"]), "proportions": proportions.to_dict()},
+        {"avatar": source.id, "seed": int(recipe["seed"]), "people": people, "proportions": proportions.to_dict()},
         caption,
-        layers,
-        rest.joints.astype(np.float32),
-        betas,
-        body,
+        _layers(source, fine, kind, folded - origin, slack, atlas),
+        fit.joints - origin,
+        fit.betas,
+        fit.vertices - origin,
         (f"{source.id} (avatar) by Microsoft, {source.licence}, {source.source}",),
     )
 
