@@ -2,7 +2,8 @@
 
 The better one is skinning with optimised centres of rotation (Le and Hodgins 2016) about the A pose in which the body
 was modelled: every vertex turns about a centre of its own on the limb's axis, so bent limbs keep their thickness and
-twisted ones do not wring. It has no parameters to tune and needs no data but the body itself.
+twisted ones do not wring. It needs no data but the body itself. Under a raised arm it creases where linear blending
+spreads a web, so the shoulders take half of each.
 """
 
 from __future__ import annotations
@@ -21,8 +22,16 @@ from scipy.spatial.transform import Rotation
 POSES, SEED = 360, 7
 #: How alike two places' weights must be to share a centre of rotation (the paper's sigma).
 ALIKE = 0.1
+#: How much of the better skinning the middle of a shoulder takes.
+AT_SHOULDERS = 0.5
 #: Ridge of the fit, in units of a pose's mean squared feature; rows that move less than SMALLEST metres are left out.
 RIDGE, SMALLEST = 1e-3, 2e-4
+#: Joints that swell: turned by a right angle, and the thickest that still looks right (metres); more makes a knob.
+SWELLING = {
+    "left_hip": ((-np.pi / 2, 0, 0), 0.006),
+    "left_knee": ((np.pi / 2, 0, 0), 0.004),
+    "left_elbow": ((0, -np.pi / 2, 0), 0.003),
+}
 #: How far joints turn, radians about x (left), y (up), z (ahead) of the T pose: (lowest, highest) each, left side.
 REACH = {
     "hip": ((-2.1, 0.6), (-0.7, 0.7), (-0.4, 0.9)),
@@ -140,18 +149,27 @@ def joints_between(weights: np.ndarray) -> list[tuple[int, ...]]:
     return out
 
 
+def share_of_better(weights: np.ndarray) -> np.ndarray:
+    """(V, 52) -> (V,) how much of the better skinning each vertex takes: all but between trunk and arm."""
+    share = np.ones(len(weights))
+    for arm in ([16, 18, 20, *range(22, 37)], [17, 19, 21, *range(37, 52)]):
+        inside = weights[:, arm].sum(1)
+        share -= (1 - AT_SHOULDERS) * 4 * inside * (1 - inside)
+    return share
+
+
 def wanted_offsets(rig: Rig, rotations: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Offsets (N, len(rows), 3) of rest vertices with which linear blending gives the better skinning in N poses."""
     to_a = rig.to_a_pose()
     modelled = applied(rig.blended(to_a), rig.vertices)
     centres = centres_of_rotation(modelled, rig.faces, rig.weights)
     part = Rig(rig.vertices[rows], rig.joints, rig.weights[rows], rig.faces, rig.mirror, rig.turns)
-    out = np.empty((len(rotations), len(rows), 3))
+    out, share = np.empty((len(rotations), len(rows), 3)), share_of_better(part.weights)[:, None]
     for i, local in enumerate(rotations):
         moves = joint_transforms(local, rig.joints, bj.SMPLH_PARENTS)
         linear = part.blended(moves)
         miss = about_centres(part, modelled[rows], centres[rows], moves @ np.linalg.inv(to_a))
-        miss -= applied(linear, part.vertices)
+        miss = (miss - applied(linear, part.vertices)) * share
         turn = linear[:, :, :3]
         back = np.swapaxes(turn, 1, 2)
         # Where blending flattens the skin completely no offset helps; the small term keeps it finite there.
@@ -199,6 +217,59 @@ def _left_and_middle(half: Correctives, mirror: np.ndarray) -> Correctives:
     return Correctives(vertices[kept], joints[kept], directions[kept])
 
 
+def below(joint: int) -> list[int]:
+    """A joint and all that hang on it."""
+    out = [joint]
+    for other in range(joint + 1, len(bj.SMPLH_PARENTS)):
+        if bj.SMPLH_PARENTS[other] in out:
+            out.append(other)
+    return out
+
+
+def volume(vertices: np.ndarray, faces: np.ndarray) -> float:
+    """What a closed surface encloses, cubic metres."""
+    a, b, c = np.moveaxis(vertices[faces], 1, 0)
+    return float((np.cross(a, b) * c).sum() / 6)
+
+
+def outward(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Unit normals (V, 3) of the vertices."""
+    corners = vertices[faces]
+    across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    out = np.stack([np.bincount(faces.reshape(-1), np.repeat(across[:, i], 3), len(vertices)) for i in range(3)], 1)
+    return out / np.linalg.norm(out, axis=1, keepdims=True)
+
+
+def swelling(rig: Rig, fitted: Correctives) -> Correctives:
+    """Rows that give back the volume which a joint at a right angle still loses; it grows with 1 - cos of the angle.
+
+    The better skinning keeps every cross-section but shortens the limb's axis inside the bend.
+    """
+    normals, parts = outward(rig.vertices, rig.faces), []
+    whole = volume(rig.vertices, rig.faces)
+    for name, (turn, thickest) in SWELLING.items():
+        joint = bj.SMPLH_NAMES.index(name)
+        lower = rig.weights[:, below(joint)].sum(1)
+        bump = normals * (4 * lower * (1 - lower))[:, None]
+        pose = np.zeros((len(bj.SMPLH_NAMES), 3))
+        pose[joint] = turn
+        local = rodrigues(pose)
+        linear = rig.blended(joint_transforms(local, rig.joints, bj.SMPLH_PARENTS))
+        bent = rig.vertices + fitted.offsets(local, len(rig.vertices))
+        now, more = (volume(applied(linear, bent + extra * bump), rig.faces) for extra in (0.0, 0.001))
+        thickness = min((whole - now) / (more - now) * 0.001, thickest)
+        rows = np.flatnonzero(np.linalg.norm(bump, axis=1) * thickness > SMALLEST)
+        # 1 - cos is (3 - trace) / 2, and the feature's trace is that of R - I.
+        directions = -thickness / 2 * bump[rows][:, :, None] * np.eye(3).reshape(9)
+        parts.append(Correctives(rows, np.full(len(rows), joint), directions))
+    rows = (fitted, *parts)
+    return Correctives(
+        np.concatenate([r.vertices for r in rows]),
+        np.concatenate([r.joints for r in rows]),
+        np.concatenate([r.directions for r in rows]),
+    )
+
+
 def mean_rig(sculptor: Sculptor, space: ShapeSpace) -> Rig:
     """The mean body with settled joints, and the turns of an average person."""
     turns = sculptor.turns({"gender": 0.5}, {})[bj.SMPL_OF_SMPLH]
@@ -206,10 +277,14 @@ def mean_rig(sculptor: Sculptor, space: ShapeSpace) -> Rig:
     return Rig(space.mean, space.joints, sculptor.finger_weights, skin.faces, skin.mirror, turns)
 
 
-def corrective_arrays(sculptor: Sculptor, space: ShapeSpace) -> dict:
-    """The file's arrays: rows with eight bits a number and a scale a row."""
+def body_correctives(sculptor: Sculptor, space: ShapeSpace) -> Correctives:
+    """Correctives of the mean body: rows of the left and the middle joints."""
     rig = mean_rig(sculptor, space)
-    fitted = fit_correctives(rig, sample_poses(np.random.default_rng(SEED), POSES // 2))
+    return swelling(rig, fit_correctives(rig, sample_poses(np.random.default_rng(SEED), POSES // 2)))
+
+
+def corrective_arrays(fitted: Correctives) -> dict:
+    """The file's arrays: rows with eight bits a number and a scale a row."""
     scale = (np.abs(fitted.directions).max((1, 2)) / 127).astype(np.float16).astype(np.float64)
     return {
         "corrective_vertices": fitted.vertices.astype(np.uint16),

@@ -153,6 +153,7 @@ class Sculptor:
         _, merged = bj.merge_rig(self.anny.bone_labels, heads, weights)
         outer = np.concatenate([self.skin.used, self.skin.cap_source])
         points = self.skin.vertices(self.base.points)
+        self.painted = merged[outer] / merged[outer].sum(1, keepdims=True)
         #: (V, 24) weights of SMPL's joints, and (V, 52) of SMPL-H's, which are the same when folded.
         self.weights = bj.tidy_weights(bj.folded(merged[outer]), points, self.skin.faces, self.skin.mirror)
         self.finger_weights = bj.finger_weights(merged[outer], self.weights, self.skin.faces, self.skin.mirror)

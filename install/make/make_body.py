@@ -20,7 +20,8 @@ from pathlib import Path
 
 import body_joints as bj
 import numpy as np
-from body_correctives import corrective_arrays
+from body_correctives import body_correctives, corrective_arrays
+from body_figures import anny_errors
 from body_people import Bodies, Sculptor
 from body_shapes import (
     ShapeSpace,
@@ -128,7 +129,8 @@ def rig_arrays(sculptor: Sculptor) -> dict:
 
 def learn(sculptor: Sculptor, population: dict[str, tuple[Bodies, Bodies]]) -> tuple[dict, dict]:
     """Arrays of the file and its report, from people to learn from and unseen people of every group."""
-    arrays, report = rig_arrays(sculptor), {}
+    arrays: dict = rig_arrays(sculptor)
+    report: dict = {}
     mirror = sculptor.skin.mirror
     for group, bodies in population.items():
         seen, unseen = (settled(b) for b in bodies)
@@ -144,7 +146,10 @@ def learn(sculptor: Sculptor, population: dict[str, tuple[Bodies, Bodies]]) -> t
         }
         arrays |= own
         if group == "adults":
-            arrays |= corrective_arrays(sculptor, space)
+            fitted = body_correctives(sculptor, space)
+            arrays |= corrective_arrays(fitted)
+            both = fitted.both_sides(mirror, bj.joint_mirror(bj.SMPLH_NAMES))
+            report["anny"] = anny_errors(sculptor, both, np.random.default_rng(SEED + 2))
     return arrays, report
 
 

@@ -10,8 +10,9 @@ import pytest
 import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from likeness.body.correctives import NO_CORRECTIVES
 from likeness.body.model import load_default
-from likeness.core.frames import axis_angle
+from likeness.core.frames import axis_angle, rodrigues
 from likeness.core.skinning import joint_transforms, skin
 from scipy.spatial.transform import Rotation
 
@@ -171,6 +172,30 @@ def test_offsets_wanted_are_those_that_give_the_better_skinning() -> None:
     better, linear = bc.about_centres(rig, points, centres, moves), bc.applied(rig.blended(moves), points)
     mended = bc.applied(rig.blended(moves), points + offsets)
     assert np.abs(mended - better).max() < 0.15 * np.abs(linear - better).max()
+
+
+def test_swelling_gives_back_the_volume_of_a_bent_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    points, faces, weights = tube()
+    ends = np.array([[-1.0, 0, 0], [1.0, 0, 0]])
+    spoke = np.arange(16)
+    lids = [np.c_[np.full(16, len(points)), (spoke + 1) % 16, spoke]]
+    lids.append(np.c_[np.full(16, len(points) + 1), spoke + len(points) - 16, (spoke + 1) % 16 + len(points) - 16])
+    faces, weights = np.concatenate([faces, *lids]), np.concatenate([weights, weights[[0, -1]]])
+    points = np.concatenate([points, ends])
+    bar = trimesh.Trimesh(points, faces, process=False)
+    assert bar.is_watertight and bar.is_winding_consistent and bar.volume == pytest.approx(bc.volume(points, faces))
+    still = np.tile(np.eye(3), (52, 1, 1))
+    rig = bc.Rig(points, np.zeros((52, 3)), weights, faces, np.arange(len(points)), still)
+    monkeypatch.setattr(bc, "SWELLING", {"left_hip": ((0, 0, np.pi / 2), 1.0)})
+    rows = bc.swelling(rig, NO_CORRECTIVES)
+    pose = np.zeros((52, 3))
+    pose[bj.SMPLH_NAMES.index("left_hip"), 2] = np.pi / 2
+    local = rodrigues(pose)
+    linear = rig.blended(joint_transforms(local, rig.joints, bj.SMPLH_PARENTS))
+    whole, lost = bc.volume(points, faces), bc.volume(bc.applied(linear, points), faces)
+    mended = bc.volume(bc.applied(linear, points + rows.offsets(local, len(points))), faces)
+    assert whole > 0 and lost < 0.98 * whole
+    assert abs(mended - whole) < 0.25 * abs(lost - whole)
 
 
 def test_drawn_poses_come_with_their_mirror_images() -> None:

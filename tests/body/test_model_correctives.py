@@ -42,10 +42,10 @@ def test_the_mirrored_pose_gives_the_mirrored_body(model: BodyModel) -> None:
 @pytest.mark.parametrize(
     ("joint", "turn", "lost"),
     [
-        ("left_knee", (np.pi / 2, 0, 0), 0.15),
-        ("left_elbow", (0, -np.pi / 2, 0), 0.15),
-        ("left_hip", (-np.pi / 2, 0, 0), 0.9),
-        ("left_hip", (-2.09, 0, 0), 1.6),
+        ("left_knee", (np.pi / 2, 0, 0), 0.05),
+        ("left_elbow", (0, -np.pi / 2, 0), 0.1),
+        ("left_hip", (-np.pi / 2, 0, 0), 0.5),
+        ("left_hip", (-2.09, 0, 0), 1.0),
     ],
 )
 def test_bent_limbs_keep_their_volume(joint: str, turn: tuple[float, ...], lost: float) -> None:
@@ -54,7 +54,7 @@ def test_bent_limbs_keep_their_volume(joint: str, turn: tuple[float, ...], lost:
     whole = volume(SMPL, SMPL.v_template)
     plain, mended = (volume(SMPL, SMPL.posed(np.zeros(1), pose, correctives=c)[0]) for c in (False, True))
     assert abs(mended - whole) < lost
-    assert abs(mended - whole) < 0.75 * abs(plain - whole)
+    assert abs(mended - whole) < 0.5 * abs(plain - whole)
 
 
 def test_each_joint_moves_only_what_is_near_it() -> None:
