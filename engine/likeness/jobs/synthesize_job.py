@@ -15,8 +15,8 @@ from ..core.files import output_error
 from ..core.progress import Report
 from ..synthesis.dataset import is_complete, person_folder, write_person
 from ..synthesis.depth_sensors import SENSORS
-from ..synthesis.pack import load_pack
-from ..synthesis.sample import SPLITS, Settings, make_sample
+from ..synthesis.pack import SPLITS, load_pack
+from ..synthesis.sample import Settings, make_sample
 from .device import resolve_device
 from .progress import Emit, Tracker
 

@@ -100,7 +100,7 @@ class OuterSurface:
         half = np.array([part.thickness_m / 2 if part.sheet else 0.0 for part in layers], np.float32)
         return np.where(self.thin, half[self.layer[self.outer]], 0).astype(np.float32)
 
-    def nearest(self, points: NDArray, candidates: int = 4) -> Nearest:
+    def nearest(self, points: NDArray, candidates: int = 3) -> Nearest:
         """Closest point of the outer surface and signed distance of points (N, 3), exact on the triangles.
 
         The sign follows the closest triangle within a voxel of it and the carved voxels farther away.
@@ -131,7 +131,8 @@ class OuterSurface:
         """One watertight surface: vertices (V, 3), outward faces (F, 3), metres, at the grid's resolution."""
         report(0.0, "Closing the outer surface")
         away = np.where(self.solid, -1.0, 1.0).astype(np.float32) * (2 * self.grid.step)
-        band = ndimage.binary_dilation(self.solid, iterations=2) & ~ndimage.binary_erosion(self.solid, iterations=3)
+        every = np.ones((3, 3, 3), bool)
+        band = ndimage.binary_dilation(self.solid, every) & ~ndimage.binary_erosion(self.solid, every, iterations=2)
         nodes = np.stack(np.nonzero(band), 1).astype(np.int32)
         near = self.nearest(self.grid.place(nodes))
         width = SHEET_VOXELS / 2 * self.grid.step
@@ -172,13 +173,16 @@ def outer_surface(posed: Posed, scene: Scene, voxel_m: float = VOXEL_M, report: 
 
 def _without_steps(distance: Floats, step: float) -> Floats:
     """A grid of distances, smoothed where it jumps: where one layer ends over another, no triangle closes the step."""
+    capped = np.clip(distance, -1.5 * step, 1.5 * step)
     jump = np.zeros(distance.shape, bool)
     for axis in range(3):
-        steep = np.abs(np.diff(distance, axis=axis)) > 1.25 * step
-        both = np.zeros((*distance.shape[:axis], 1, *distance.shape[axis + 1 :]), bool)
-        jump |= np.concatenate([steep, both], axis) | np.concatenate([both, steep], axis)
-    near = ndimage.binary_dilation(jump) & (np.abs(distance) < 1.5 * step)
-    return np.where(near, ndimage.gaussian_filter(distance, 0.9), distance)
+        before, after = (np.moveaxis(capped, axis, 0)[s] for s in (slice(-1), slice(1, None)))
+        steep = np.abs(after - before) > 1.25 * step
+        view = np.moveaxis(jump, axis, 0)
+        view[:-1] |= steep
+        view[1:] |= steep
+    near = ndimage.binary_dilation(jump, iterations=2)
+    return np.where(near, ndimage.gaussian_filter(capped, 1.2), distance)
 
 
 def sides_in_sight(scene: Scene) -> NDArray[np.bool_]:

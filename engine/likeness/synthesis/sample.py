@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,10 +16,11 @@ from likeness.synthesis.captions import view_words
 from likeness.synthesis.depth_sensors import SENSORS, simulate
 from likeness.synthesis.dress import dress
 from likeness.synthesis.figure import Bytes, Dressed, Floats, Ints, Posed
+from likeness.synthesis.light import Light, light_scene
 from likeness.synthesis.outer import VOXEL_M, OuterSurface, outer_surface
 from likeness.synthesis.pack import Pack
 from likeness.synthesis.picture import develop, render
-from likeness.synthesis.places import draw_place
+from likeness.synthesis.places import Place, draw_place
 from likeness.synthesis.points import LabelledPoints, draw_points
 from likeness.synthesis.poses import draw_pose
 from likeness.synthesis.recipes import Recipe, draw_recipe
@@ -28,7 +29,7 @@ from likeness.synthesis.stance import pose_person
 from likeness.synthesis.view import Frame, View
 from likeness.synthesis.views import draw_view, view_angles
 
-SPLITS = ("train", "val", "test")
+VIEWS_A_PLACE = 2
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Settings:
     views: int = 8
     points: int = 20_000
     sensors: tuple[str, ...] = ("azure_kinect",)
-    cloth: str = "hang"
+    cloth: Literal["hang", "skin"] = "hang"
     avatars: float = 0.25
     mesh: bool = True
     voxel_m: float = VOXEL_M
@@ -95,7 +96,7 @@ class PersonSample:
 
 def make_dressed(pack: Pack, settings: Settings, index: int) -> Dressed:
     """The index-th person at rest. Byte-identical for equal settings, whatever else was made before."""
-    rng = _rng(settings, index, 0)
+    rng = _rng(pack, settings, index, 0)
     if rng.random() < settings.avatars:
         return dress_avatar_recipe(pack, avatar_recipe(pack, rng, settings.split))
     return dress(draw_recipe(pack, rng, settings.split), pack)
@@ -109,7 +110,7 @@ def remake(pack: Pack, recipe: dict[str, Any]) -> Dressed:
 def make_posed(pack: Pack, settings: Settings, index: int) -> Posed:
     """The index-th person in its pose."""
     dressed = make_dressed(pack, settings, index)
-    rng = _rng(settings, index, 1)
+    rng = _rng(pack, settings, index, 1)
     pose = draw_pose(pack, rng, settings.split)
     return pose_person(dressed, pose, rng, cloth=settings.cloth, device=settings.device)
 
@@ -126,28 +127,35 @@ def make_sample(pack: Pack, settings: Settings, index: int, report: Report = qui
     scene = Scene(posed, settings.device)
     if settings.points or settings.mesh:
         surface: OuterSurface = outer_surface(posed, scene, settings.voxel_m)
-        points = draw_points(surface, _rng(settings, index, 2), settings.points) if settings.points else None
+        points = draw_points(surface, _rng(pack, settings, index, 2), settings.points) if settings.points else None
         mesh = surface.mesh() if settings.mesh else None
-    views = []
+    views: list[ViewSample] = []
+    here: tuple[Place, Light] | None = None
     for number in range(settings.views):
         part(report, 0.5, 1.0)(number / settings.views, "Taking pictures")
-        views.append(take_view(scene, posed, settings, _rng(settings, index, 3 + number)))
+        rng = _rng(pack, settings, index, 3 + number)
+        # A place costs as much as a picture of it, and people do stay for a second one.
+        if here is None or number % VIEWS_A_PLACE == 0:
+            place = draw_place(rng)
+            here = place, light_scene(scene, place)
+        views.append(take_view(scene, posed, here, settings, rng))
     return PersonSample(index, settings, posed, points, mesh, tuple(views))
 
 
 def take_view(
     scene: Scene,
     posed: Posed,
+    here: tuple[Place, Light],
     settings: Settings,
     rng: np.random.Generator,
     choose: Callable[..., View] = draw_view,
 ) -> ViewSample:
-    """One picture from a drawn camera, place and sensor."""
+    """One picture from a drawn camera by a drawn sensor, in a place and its light on the scene."""
+    place, light = here
     view = choose(posed, rng, settings.size)
-    place = draw_place(rng)
     sensor = settings.sensors[int(rng.integers(len(settings.sensors)))]
     generator = torch.Generator(settings.device).manual_seed(int(rng.integers(2**62)))
-    frame = render(scene, view, place)
+    frame = render(scene, view, place, light=light)
     reading = simulate(
         lambda seen: render(scene, seen, place, outputs="geometry"), view, SENSORS[sensor], generator, frame=frame
     )
@@ -179,5 +187,6 @@ def _view_sample(
     )
 
 
-def _rng(settings: Settings, index: int, purpose: int) -> np.random.Generator:
-    return np.random.default_rng((settings.seed, SPLITS.index(settings.split), index, purpose))
+def _rng(pack: Pack, settings: Settings, index: int, purpose: int) -> np.random.Generator:
+    """Chance for one purpose; the index-th person of a split has a number that no other split has."""
+    return np.random.default_rng((settings.seed, pack.split.person(settings.split, index), purpose))
