@@ -190,7 +190,8 @@ def write_credits(path: Path, lines: list[str]) -> None:
     """CREDITS.md: every item and the notice that the avatars' licence asks for."""
     head = """# Credits of the people pack
 
-Written by `install/make/make_people.py`. The texts of the licences are in `LICENSES/`.
+Written by `install/make/make_people.py`, which rounded the numbers and compressed the textures of every item. The texts
+of the licences are in `LICENSES/`.
 The avatars: Copyright (c) 2020 Microsoft Corporation, MIT License (`LICENSES/MIT-Microsoft.txt`); cite
 Gonzalez-Franco et al., The Rocketbox library and the utility of freely available rigged avatars, Frontiers in Virtual
 Reality 2020.
