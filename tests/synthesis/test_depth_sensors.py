@@ -61,7 +61,7 @@ def read(sensor: Sensor, render, view: View = STRAIGHT, seed: int = 0, strength:
 @pytest.mark.parametrize(
     ("name", "sigma_mm"),
     [
-        ("kinect_v1", lambda z: 1.2 + 1.9 * (z - 0.4) ** 2),
+        ("kinect_v1", lambda z: 1e3 * z**2 / 16 / (580 * 0.075)),
         ("kinect_v2", lambda z: 1.5 - 0.5 * z + 0.3 * z**2),
         ("azure_kinect", lambda z: 0.7 + 0.3 * z**2),
         ("realsense_d435", lambda z: 1e3 * z**2 * 0.06 / (424 * 0.05)),

@@ -31,7 +31,7 @@ class Sensor:
     so that its rows run down the person's picture.
 
     Axial noise, standard deviation in millimetres at reflectivity one half: noise_mm[0] + noise_mm[1] z +
-    noise_mm[2] (z - noise_from_m)^2 + grazing_noise_mm z^1.5 (theta^2 / (pi/2 - theta)^2). For triangulation with
+    noise_mm[2] z^2 + grazing_noise_mm z^1.5 (theta^2 / (pi/2 - theta)^2). For triangulation with
     noise_px > 0 it is z^2 noise_px / (focal baseline) instead. grain_px: width of the window over which noise is
     correlated. bias_mm: offset, uniform within +-bias, drawn once. wiggle_mm: standard deviation of a smooth error.
     multipath_mm: most that a hollow is pushed away.
@@ -57,7 +57,6 @@ class Sensor:
     range_m: tuple[float, float] = (0.0, 1e3)
     turned: bool = False
     noise_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    noise_from_m: float = 0.0
     grazing_noise_mm: float = 0.0
     noise_px: float = 0.0
     grain_px: float = 1.0
@@ -97,9 +96,9 @@ _KINECT_V1 = Sensor(
     origin_m=(-0.025, 0.0, 0.0),
     baseline_m=0.075,
     range_m=(0.5, 5.0),
-    # 1.2 + 1.9 (z - 0.4)^2 mm axial, 0.8 px lateral [Nguyen 2012]; that includes the step of 1/8 px.
-    noise_mm=(1.2, 0.0, 1.9),
-    noise_from_m=0.4,
+    # Half of the disparity step of 1/8 px, all errors together [Khoshelham 2012]; near the 1.2 + 1.9 (z - 0.4)^2 mm of
+    # [Nguyen 2012] from 1.5 m on, and below it on what is nearer.
+    noise_px=1 / 16,
     step_px=1 / 8,
     # 9 x 9 correlation window of the dot pattern [Handa 2014]; neighbouring windows overlap and err alike.
     window_px=9,
@@ -129,8 +128,9 @@ _KINECT_V2 = Sensor(
     bias_mm=5.0,
     wiggle_mm=1.5,
     multipath_mm=8.0,
-    spot_px=0.6,
-    lost_edge=0.1,
+    # Sharp optics and the driver's own edge filter leave few mixed pixels within the outline [as measured on people].
+    spot_px=0.4,
+    lost_edge=0.3,
     dark=0.07,
     grazing_deg=84.0,
     specular=0.15,
@@ -154,7 +154,7 @@ _AZURE = Sensor(
     bias_mm=5.0,
     wiggle_mm=1.5,
     multipath_mm=8.0,
-    spot_px=0.5,
+    spot_px=0.4,
     # The sensor invalidates most mixed pixels itself [datasheet: multi-path, saturated and weak pixels are dropped].
     lost_edge=0.5,
     dark=0.08,

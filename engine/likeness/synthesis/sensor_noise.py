@@ -89,7 +89,7 @@ def axial_sigma(depth: Tensor, cosine: Tensor, infrared: Tensor, sensor: Sensor)
     if sensor.noise_px > 0:
         return depth.square() * (sensor.noise_px / (sensor.focal_px * sensor.baseline_m))
     base, slope, square = sensor.noise_mm
-    sigma = base + slope * depth + square * (depth - sensor.noise_from_m).square()
+    sigma = base + slope * depth + square * depth.square()
     if sensor.grazing_noise_mm > 0:
         theta = torch.acos(cosine.clamp(0, 1)).clamp(max=_STEEPEST)
         sigma = sigma + sensor.grazing_noise_mm * depth**1.5 * theta.square() / (math.pi / 2 - theta).square()

@@ -80,19 +80,23 @@ def _interpolated(depth: Tensor, winner: Tensor, sensor: Camera, color: Camera, 
     x, y = _ray_grid(color, depth)
     dx, dy, dz = (x * rx + y * ry + rz for rx, ry, rz, _ in back[:3].tolist())
     ox, oy, oz = back[:3, 3].tolist()
-    index = winner.clamp(min=0)
-    near = depth.reshape(-1)[index]
-    # The ray's foot at the winner's depth lies within the winner's patch; its parallax within a patch is negligible.
-    along = (near - oz) / dz
+    near = depth.reshape(-1)[winner.clamp(min=0)]
+    # In the sensor's picture a colour ray is a line along which the pixel is linear in inverse depth.
+    dx, dy = dx / dz, dy / dz
     inverse = 1 / near.clamp(min=_CLOSEST_M)
-    u = (along * dx + ox) * inverse * sensor.fx + sensor.cx
-    v = (along * dy + oy) * inverse * sensor.fy + sensor.cy
-    z = _surface_depth(depth, u, v, inverse)
+    along_u, along_v = sensor.fx * (ox - oz * dx), sensor.fy * (oy - oz * dy)
+    u = dx * sensor.fx + sensor.cx + along_u * inverse
+    v = dy * sensor.fy + sensor.cy + along_v * inverse
+    z = 1 / _surface_inverse(depth, u, v, inverse, along_u, along_v)
     return torch.where(winner >= 0, (z - oz) / dz, 0.0)
 
 
-def _surface_depth(depth: Tensor, u: Tensor, v: Tensor, near: Tensor) -> Tensor:
-    """Depth at (u, v) (H, W) from the four readings around where all lie with the inverse depth `near`, else that."""
+def _surface_inverse(depth: Tensor, u: Tensor, v: Tensor, near: Tensor, along_u: Tensor, along_v: Tensor) -> Tensor:
+    """Inverse depth where rays meet the surface of the four readings around (u, v) (H, W), else `near`.
+
+    near: inverse depth at which the rays pass (u, v); along_u, along_v: pixels that they move for a unit of it.
+    Readings that are not all on one surface with `near` are not interpolated.
+    """
     height, width = depth.shape
     u, v = u.clamp(0, width - 1), v.clamp(0, height - 1)
     left, top = u.floor().clamp(max=max(width - 2, 0)), v.floor().clamp(max=max(height - 2, 0))
@@ -105,9 +109,11 @@ def _surface_depth(depth: Tensor, u: Tensor, v: Tensor, near: Tensor) -> Tensor:
     low = torch.minimum(torch.minimum(a, b), torch.minimum(c, d))
     high = torch.maximum(torch.maximum(a, b), torch.maximum(c, d))
     smooth = (low > (1 - JUMP) * near) & (high < (1 + JUMP) * near) & (high - low < JUMP * near)
-    upper = a + (b - a) * share_u
-    inverse = upper + (c + (d - c) * share_u - upper) * share_v
-    return 1 / torch.where(smooth, inverse, near)
+    upper, lower = a + (b - a) * share_u, c + (d - c) * share_u
+    here = upper + (lower - upper) * share_v
+    # The surface's slope along the ray's line; the ray meets it where both agree.
+    slope = ((b - a) * along_u + (lower - upper) * along_v).clamp(-0.5, 0.5)
+    return torch.where(smooth, near + (here - near) / (1 - slope), near)
 
 
 def enlarged(depth: Tensor, sensor: Camera, color: Camera, shift_px: tuple[float, float] = (0.0, 0.0)) -> Tensor:
