@@ -60,7 +60,7 @@ def make_sheet(pictures: Sequence[np.ndarray], levels: int, device: torch.device
     widths: list[list[int]] = []
     position = 0
     for picture in pictures:
-        pyramid = _halvings(torch.from_numpy(np.ascontiguousarray(picture)).to(device), levels)
+        pyramid = _halvings(torch.from_numpy(np.array(picture)).to(device), levels)
         start.append([])
         for level in pyramid:
             start[-1].append(position)
