@@ -9,6 +9,7 @@ import igl
 import numpy as np
 import pytest
 import torch
+import trimesh
 from likeness.body.model import BodyModel, load_default
 from likeness.core.camera import Camera
 from likeness.synthesis.bending import Bending
@@ -17,6 +18,7 @@ from likeness.synthesis.gestures import hang as hang_arm
 from likeness.synthesis.hang import eased_slack, strongest_joint
 from likeness.synthesis.limbs import Skeleton
 from likeness.synthesis.poses import Pose, rest_joints
+from likeness.synthesis.refine import Refinement, refined
 from likeness.synthesis.stance import pose_person
 from likeness.synthesis.stances import sitting, stride
 from likeness.synthesis.untangle import covered, poke_share, untangled
@@ -53,7 +55,7 @@ def _layer(model: BodyModel, name: str, kind: str, order: int, keep: np.ndarray,
 
 def _tube(model: BodyModel) -> Layer:
     """A skirt: a cone from the waist to the shins, free but for its band."""
-    rows, columns = 34, 60
+    rows, columns = 26, 46
     down, around = np.meshgrid(np.linspace(0, 1, rows), np.arange(columns) * 2 * np.pi / columns, indexing="ij")
     radius = 0.17 + 0.09 * down
     points = np.stack([radius * np.sin(around), 0.09 - 0.62 * down, 0.02 + 0.9 * radius * np.cos(around)], -1)
@@ -143,8 +145,9 @@ def test_cloth_is_outside_the_body_and_garments_outside_each_other(kind: str, cl
 
 def test_a_hung_skirt_keeps_its_edges_and_covers_the_legs() -> None:
     dressed = _dressed()
-    skirt = dressed.layers[2]
     posed = pose_person(dressed, _pose("stride"), np.random.default_rng(0))
+    skirt = posed.dressed.layers[2]
+    assert len(skirt.faces) == 4 * len(dressed.layers[2].faces)
     edges = np.concatenate([skirt.faces[:, [0, 1]], skirt.faces[:, [1, 2]]])
     free = (skirt.slack[edges] > 0.9).all(1)
     length = [np.linalg.norm(v[edges[free, 0]] - v[edges[free, 1]], axis=1) for v in
@@ -173,6 +176,34 @@ def test_cloth_without_slack_keeps_to_the_skeleton() -> None:
     assert not bent.any()
     stretched = dressed.layers[1].vertices * np.array([1, 1.5, 1], np.float32)
     assert eased_slack(dressed.layers[1], stretched[None]).max() > 0.3
+
+
+def test_cut_triangles_keep_the_surface_its_texture_and_its_skin() -> None:
+    skirt = _dressed().layers[1]
+    uvs = np.random.default_rng(0).random((len(skirt.faces), 3, 2)).astype(np.float32)
+    skirt = replace(skirt, corner_uvs=uvs)
+    cut = Refinement(skirt.faces, len(skirt.vertices))
+    fine = refined(skirt, cut)
+    old, new = (trimesh.Trimesh(layer.vertices, layer.faces, process=False) for layer in (skirt, fine))
+    assert len(new.vertices) == len(old.vertices) + len(old.edges_unique)
+    assert new.euler_number == old.euler_number
+    assert new.area == pytest.approx(old.area, rel=1e-4)
+    normals = np.tile(old.face_normals, (4, 1))
+    assert (np.abs(new.area_faces - np.tile(old.area_faces, 4) / 4) < 1e-8).all()
+    assert (new.face_normals * normals).sum(1).min() > 0.98
+    assert fine.corner_uvs.mean((0, 1)) == pytest.approx(uvs.mean((0, 1)), abs=1e-4)
+    assert fine.skin_weights.sum(1) == pytest.approx(1.0, abs=1e-5)
+    # Where both ends of an edge hang on few joints its middle has the mean of their weights.
+    dense = np.zeros((2, len(cut.edges), 52))
+    for k in (0, 1):
+        ends = cut.edges[:, k]
+        np.put_along_axis(dense[k], skirt.skin_joints[ends].astype(int), skirt.skin_weights[ends], 1)
+    few = ((dense.sum(0) > 0).sum(1) <= 4) & (skirt.skin_weights[cut.edges] > 0).all((1, 2))
+    middle = np.zeros((len(cut.edges), 52))
+    count = len(skirt.vertices)
+    np.put_along_axis(middle, fine.skin_joints[count:].astype(int), fine.skin_weights[count:], 1)
+    assert few.sum() > 50
+    assert np.abs(middle - dense.mean(0))[few].max() < 1e-5
 
 
 def test_what_pokes_is_counted_and_put_under() -> None:

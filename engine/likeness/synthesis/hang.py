@@ -15,10 +15,11 @@ from likeness.synthesis.cloth import SEAT_FRONT_M, Cloth, Drape, Ground, edges_o
 from likeness.synthesis.collider import Collider
 from likeness.synthesis.figure import Floats, Ints, Layer
 from likeness.synthesis.limbs import PARENTS
+from likeness.synthesis.refine import Refinement, coarse, refined
 
 KEYS, STEPS_A_KEY, SETTLING_STEPS = 10, 20, 200
 _SEARCH_EVERY, _SLIDE_EVERY = 20, 5
-_SETTLING_DAMPING = 6.0
+_SETTLING_DAMPING, _FINE_STEPS = 6.0, 100
 # A garment with less of it hanging than this is left to the skeleton.
 _LEAST_SLACK, _LEAST_SHARE = 0.05, 0.01
 _ANCHOR_SLACK, _MARGIN = 0.5, 2
@@ -72,27 +73,82 @@ def hang(
     grounds: list[Ground],
     rng: np.random.Generator,
     device: str = "cpu",
-) -> Floats:
-    """Vertices (K + 1, V, 3) of a garment at all key poses and, last, after settling.
+) -> Hung:
+    """Hang a garment.
 
-    goals (K, V, 3): where the skeleton alone puts it; inner: what lies under it at the same keys, the body first;
-    grounds: K of them.
+    goals (K, V, 3): where the skeleton alone puts it at the key poses; inner: what lies under it at the same keys, the
+    body first; grounds: K of them.
     """
-    slack = eased_slack(layer, goals)
-    chosen, riders = _simulated(layer, slack)
-    number = np.full(len(layer.vertices), -1)
-    number[chosen] = np.arange(len(chosen))
-    faces = number[layer.faces]
-    faces = faces[(faces >= 0).all(1)].astype(np.int32)
-    slack = slack[chosen]
     drape, looseness = draw_drape(rng)
-    rest = layer.vertices[chosen]
-    cloth = Cloth(rest, faces, slack, drape, looseness, device)
-    cloth.place = torch.as_tensor(goals[0][chosen], device=device)
-    cloth.speed += torch.as_tensor(_gust(rest, rng), device=device) * (cloth.slack > 0)
-    collider = _collider(cloth, layer, chosen, inner, device)
-    frames = _run(cloth, collider, goals[:, chosen], grounds)
-    return _with_riders(layer, chosen, riders, goals, frames)
+    slack = eased_slack(layer, goals)
+    sewing = _Sewing.of(layer, slack)
+    cloth = sewing.cloth(slack, drape, looseness, device)
+    cloth.place = torch.as_tensor(goals[0][sewing.chosen], device=device)
+    cloth.speed += torch.as_tensor(_gust(layer.vertices[sewing.chosen], rng), device=device) * (cloth.slack > 0)
+    frames = _run(cloth, sewing.collider(cloth, inner, device), goals[:, sewing.chosen], grounds)
+    frames = sewing.whole(np.concatenate([goals, goals[-1:]]), frames)
+    frames = np.concatenate([frames[:-2], frames[-1:]])
+    if not coarse(layer):
+        return Hung(layer, frames, frames[-1])
+    cut = Refinement(layer.faces, len(layer.vertices))
+    fine, fine_slack, goal = refined(layer, cut), cut.values(slack), cut.values(goals[-1])[None].astype(np.float32)
+    sewing = _Sewing.of(fine, fine_slack)
+    cloth = sewing.cloth(fine_slack, drape, looseness, device)
+    cloth.place = torch.as_tensor(cut.values(frames[-1])[sewing.chosen].astype(np.float32), device=device)
+    cloth.calm(_SETTLING_DAMPING)
+    last = [Surface(surface.points[-1:], surface.faces, surface.joint) for surface in inner]
+    settled = _run(cloth, sewing.collider(cloth, last, device), goal[:, sewing.chosen], grounds[-1:], _FINE_STEPS)
+    return Hung(fine, frames, sewing.whole(goal, settled[-1:])[0])
+
+
+@dataclass(frozen=True)
+class Hung:
+    """A garment that has been hung: `layer` at rest, finer than it was where that lets it fold; `frames` (K, V, 3) of
+    the garment as it came, at all key poses, settled at the last; `vertices` (V', 3) of `layer` in the pose."""
+
+    layer: Layer
+    frames: Floats
+    vertices: Floats
+
+
+@dataclass(frozen=True)
+class _Sewing:
+    """Which vertices of a layer are simulated, with `faces` among them, and which ride on those."""
+
+    layer: Layer
+    chosen: NDArray[np.int64]
+    riders: NDArray[np.int64]
+    faces: Ints
+
+    @classmethod
+    def of(cls, layer: Layer, slack: Floats) -> _Sewing:
+        chosen, riders = _simulated(layer, slack)
+        number = np.full(len(layer.vertices), -1)
+        number[chosen] = np.arange(len(chosen))
+        faces = number[layer.faces]
+        return cls(layer, chosen, riders, faces[(faces >= 0).all(1)].astype(np.int32))
+
+    def cloth(self, slack: Floats, drape: Drape, looseness: float, device: str) -> Cloth:
+        return Cloth(self.layer.vertices[self.chosen], self.faces, slack[self.chosen], drape, looseness, device)
+
+    def collider(self, cloth: Cloth, inner: list[Surface], device: str) -> Collider:
+        rows = self.chosen[cloth.moving.cpu().numpy()]
+        starts = np.cumsum([0, *(surface.points.shape[1] for surface in inner)])
+        faces = np.concatenate([surface.faces + start for surface, start in zip(inner, starts, strict=False)])
+        points = np.concatenate([surface.points for surface in inner], 1)
+        group = np.concatenate([region_of(surface.joint) for surface in inner])
+        own = region_of(strongest_joint(self.layer.skin_joints[rows], self.layer.skin_weights[rows]))
+        return Collider(points, faces, np.full(len(rows), cloth.drape.gap_m), group, own, device)
+
+    def whole(self, goals: Floats, frames: Floats) -> Floats:
+        """Frames (T, n, 3) of the simulated part set into the whole garment, which goes to goals (T, V, 3)."""
+        out = goals.copy()
+        out[:, self.chosen] = frames
+        if len(self.riders):
+            rest = self.layer.vertices
+            near = cKDTree(rest[self.chosen]).query(rest[self.riders], min(4, len(self.chosen)))[1]
+            out[:, self.riders] += (frames - goals[:, self.chosen])[:, near.reshape(len(self.riders), -1)].mean(2)
+        return out
 
 
 def eased_slack(layer: Layer, goals: Floats) -> Floats:
@@ -157,25 +213,16 @@ def strongest_joint(joints: NDArray, weights: NDArray) -> NDArray[np.int64]:
     return np.take_along_axis(joints, weights.argmax(1)[:, None], 1)[:, 0].astype(np.int64)
 
 
-def _collider(cloth: Cloth, layer: Layer, chosen: NDArray, inner: list[Surface], device: str) -> Collider:
-    moving = cloth.moving.cpu().numpy()
-    starts = np.cumsum([0, *(surface.points.shape[1] for surface in inner)])
-    faces = np.concatenate([surface.faces + start for surface, start in zip(inner, starts, strict=False)])
-    points = np.concatenate([surface.points for surface in inner], 1)
-    group = np.concatenate([region_of(surface.joint) for surface in inner])
-    own = region_of(strongest_joint(layer.skin_joints[chosen][moving], layer.skin_weights[chosen][moving]))
-    gap = np.full(len(moving), cloth.drape.gap_m)
-    return Collider(points, faces, gap, group, own, device)
-
-
-def _run(cloth: Cloth, collider: Collider, goals: Floats, grounds: list[Ground]) -> Floats:
-    """All frames (K + 1, V, 3)."""
+def _run(
+    cloth: Cloth, collider: Collider, goals: Floats, grounds: list[Ground], settling: int = SETTLING_STEPS
+) -> Floats:
+    """Frames (K + 1, V, 3): at all K goals, and after settling at the last."""
     keys = torch.as_tensor(np.ascontiguousarray(goals), device=cloth.device)
     frames = [cloth.place.cpu().numpy()]
     count = 0
     for key in range(len(goals)):
         last = key == len(goals) - 1
-        steps = SETTLING_STEPS if last else STEPS_A_KEY
+        steps = settling if last else STEPS_A_KEY
         if last:
             cloth.calm(_SETTLING_DAMPING)
         for step in range(steps):
@@ -190,14 +237,3 @@ def _run(cloth: Cloth, collider: Collider, goals: Floats, grounds: list[Ground])
             count += 1
         frames.append(cloth.place.cpu().numpy())
     return np.stack(frames)
-
-
-def _with_riders(layer: Layer, chosen: NDArray, riders: NDArray, goals: Floats, frames: Floats) -> Floats:
-    """Frames (K + 1, n, 3) of the simulated part set into the whole garment (K + 1, V, 3)."""
-    targets = np.concatenate([goals, goals[-1:]])
-    out = targets.copy()
-    out[:, chosen] = frames
-    if len(riders):
-        near = cKDTree(layer.vertices[chosen]).query(layer.vertices[riders], min(4, len(chosen)))[1]
-        out[:, riders] += (frames - targets[:, chosen])[:, near.reshape(len(riders), -1)].mean(2)
-    return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from likeness.body.model import BodyModel, load_default
 from likeness.synthesis.bending import Bending
 from likeness.synthesis.figure import Dressed, Floats, Layer, Posed
-from likeness.synthesis.hang import KEYS, Surface, grounds_under, hang, hangs, strongest_joint
+from likeness.synthesis.hang import KEYS, Hung, Surface, grounds_under, hang, hangs, strongest_joint
 from likeness.synthesis.poses import Pose
 from likeness.synthesis.untangle import untangled
 
@@ -29,7 +30,8 @@ def pose_person(
     """The person in a drawn pose or one of (52, 3) axis-angle, its lowest point at y = 0, its pelvis above the origin.
 
     cloth: 'hang' simulates what hangs (seconds), 'skin' moves all of it with the skeleton. device: where the simulation
-    runs. model: the body whose vertices `dressed.body` has, the default body unless given. The posed body is what
+    runs, and may cut the triangles of what hangs into four: `dressed` of the result has the same layers as it.
+    model: the body whose vertices `dressed.body` has, the default body unless given. The posed body is what
     `BodyModel.posed` gives with correctives.
     """
     model = load_default(layout="smplh") if model is None else model
@@ -39,8 +41,10 @@ def pose_person(
     body, vertices = bending.moved(pose)
     joint = strongest_joint(bending.index, bending.weight)
     if cloth == "hang":
-        hung = _hung(bending, pose, model, rng, seated, device)
-        vertices = [hung.get(number, plain) for number, plain in enumerate(vertices)]
+        layers = list(dressed.layers)
+        for number, hung in _hung(bending, pose, model, rng, seated, device).items():
+            layers[number], vertices[number] = hung.layer, hung.vertices
+        dressed = replace(dressed, layers=tuple(layers))
     vertices = untangled(dressed.layers, vertices, body, model.faces, joint)
     joints = bending.joints(pose)
     on_floor = [v for layer, v in zip(dressed.layers, vertices, strict=True) if layer.kind in ("skin", "shoe")]
@@ -58,8 +62,8 @@ def pose_person(
 
 def _hung(
     bending: Bending, pose: Floats, model: BodyModel, rng: np.random.Generator, seated: bool, device: str
-) -> dict[int, Floats]:
-    """Vertices of every layer that hangs, by its number, after the body has moved from rest into the pose."""
+) -> dict[int, Hung]:
+    """Every layer that hangs, by its number, after the body has moved from rest into the pose."""
     layers = bending.dressed.layers
     chosen = [number for number, layer in enumerate(layers) if hangs(layer)]
     if not chosen:
@@ -70,12 +74,11 @@ def _hung(
     inner = [Surface(body, model.faces, joint)]
     inner += [_surface(layer, [key[1][n] for key in keys]) for n, layer in enumerate(layers) if layer.kind == "shoe"]
     grounds = grounds_under(body, joint, seated)
-    out: dict[int, Floats] = {}
+    out: dict[int, Hung] = {}
     for number in sorted(chosen, key=lambda n: layers[n].order):
         layer = layers[number]
-        frames = hang(layer, np.stack([key[1][number] for key in keys]), inner, grounds, rng, device)
-        inner.append(_surface(layer, [*frames[:-2], frames[-1]]))
-        out[number] = frames[-1]
+        out[number] = hang(layer, np.stack([key[1][number] for key in keys]), inner, grounds, rng, device)
+        inner.append(_surface(layer, list(out[number].frames)))
     return out
 
 
