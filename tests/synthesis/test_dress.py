@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from likeness.body.model import load_default
 from likeness.synthesis.dress import dress
+from likeness.synthesis.fabric import draw_fabric
 from likeness.synthesis.figure import KINDS, Dressed
 from likeness.synthesis.garments import MADE, Cut
 from likeness.synthesis.outfits import Wear
@@ -35,8 +36,8 @@ def dressed(seed: int) -> Dressed:
     return dress(drawn(seed), load_pack())
 
 
-@settings(max_examples=6, deadline=None)
-@given(st.integers(0, 5))
+@settings(max_examples=4, deadline=None)
+@given(st.integers(0, 3))
 def test_layers_are_whole(seed: int) -> None:
     person = dressed(seed)
     assert {layer.kind for layer in person.layers} <= set(KINDS)
@@ -57,8 +58,8 @@ def test_layers_are_whole(seed: int) -> None:
         assert layer.alpha is None or layer.alpha.dtype == np.uint8
 
 
-@settings(max_examples=6, deadline=None)
-@given(st.integers(0, 5))
+@settings(max_examples=4, deadline=None)
+@given(st.integers(0, 3))
 def test_cloth_lies_outside_the_body(seed: int) -> None:
     """Signed distances by libigl against the closed default body; hems that fold inwards may graze it."""
     person = dressed(seed)
@@ -111,7 +112,7 @@ def test_same_recipe_same_person(pack: Pack) -> None:
     assert dressed(1).caption == again.caption
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from(["train", "val", "test"]))
 def test_recipes_keep_to_their_split(seed: int, which: str) -> None:
     pack = load_pack()
@@ -121,7 +122,7 @@ def test_recipes_keep_to_their_split(seed: int, which: str) -> None:
 
 
 def test_a_crowd_is_varied(pack: Pack) -> None:
-    crowd = [drawn(seed) for seed in range(60)]
+    crowd = [drawn(seed) for seed in range(40)]
     assert sum(recipe.loose for recipe in crowd) / len(crowd) > 1 / 3
     assert 0.02 < np.mean([recipe.years < 13 for recipe in crowd]) < 0.3
     assert 0.3 < np.mean([recipe.woman for recipe in crowd]) < 0.7
@@ -131,7 +132,7 @@ def test_a_crowd_is_varied(pack: Pack) -> None:
 
 def test_children_wear_what_children_wear(pack: Pack) -> None:
     rng = np.random.default_rng(5)
-    young = [recipe for recipe in (draw_recipe(pack, rng) for _ in range(40)) if recipe.years < 16]
+    young = [recipe for recipe in (draw_recipe(pack, rng) for _ in range(30)) if recipe.years < 16]
     assert len(young) > 2
     for recipe in young:
         assert not any("breast" in name or "bust" in name for name in recipe.local)
@@ -142,7 +143,7 @@ def test_children_wear_what_children_wear(pack: Pack) -> None:
 
 def plain(cut: Cut, slot: str = "top") -> Recipe:
     """An average adult in one garment of our own."""
-    fabric = next(w.fabric for seed in range(20) for w in drawn(seed).wears if w.item == MADE and w.fabric)
+    fabric = draw_fabric(np.random.default_rng(0), "top").to_dict()
     macro = {"gender": 0.5, "age": 0.5, "muscle": 0.5, "weight": 0.5, "height": 0.5, "proportions": 0.5}
     wear = Wear(MADE, slot, "top", cut=cut, fabric=fabric)
     return replace(drawn(0), macro=macro, local={}, wears=(wear,), hair=replace(drawn(0).hair, style="", beard=""))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
@@ -51,7 +53,7 @@ def _backpack(wearer: Wearer, surface: Surface, rng: np.random.Generator) -> Pie
                 [wide, low, back + 0.01],
             ]
         )
-        straps.append(_strap(wearer, path, 0.05 * size, surface))
+        straps.append(_strap(wearer, _laid(path, "bbuffsb", surface), 0.05 * size, surface))
     return joined([box, *straps])
 
 
@@ -80,7 +82,7 @@ def _shoulder_bag(wearer: Wearer, surface: Surface, rng: np.random.Generator) ->
             [side * hip, top, axis - 0.5 * half[2]],
         ]
     )
-    return joined([box, _strap(wearer, path, 0.035 * size, surface)])
+    return joined([box, _strap(wearer, _laid(path, ".fffubbb.", surface), 0.035 * size, surface)])
 
 
 def _handbag(wearer: Wearer, surface: Surface, rng: np.random.Generator) -> Piece:
@@ -124,10 +126,27 @@ def _scarf(wearer: Wearer, surface: Surface, rng: np.random.Generator) -> Piece:
     length = rng.uniform(0.18, 0.4) * size
     tail = np.array([[x, at.neck - 0.01, at.neck_z + 0.09 * size], [x * 1.2, at.neck - 0.5 * length, at.neck_z + 0.15],
                      [x * 1.3, at.neck - length, at.neck_z + 0.15]])  # fmt: skip
-    hung = _ribbon(tail, 0.1 * size, np.array([0.0, 0.0, 1.0]))
+    hung = _ribbon(_laid(tail, ".ff", surface), 0.1 * size, np.array([0.0, 0.0, 1.0]))
     hung = hung.moved(push_outside(hung.vertices, *surface, 0.008))
     piece = joined([ring.moved(push_outside(ring.vertices, *surface, 0.004)), hung])
     return _bound(wearer, piece)
+
+
+def _laid(path: NDArray, ways: str, surface: Surface) -> NDArray:
+    """Control points (N, 3) moved onto the clothes: 'f' to the front, 'b' to the back, 'u' up, 's' to the side, '.'."""
+    points = surface[0]
+    out = path.astype(float).copy()
+    for row, way in enumerate(ways):
+        if way == ".":
+            continue
+        axis, sign = {"f": (2, 1.0), "b": (2, -1.0), "u": (1, 1.0), "s": (0, float(np.sign(path[row, 0]) or 1))}[way]
+        others = [k for k in range(3) if k != axis]
+        # Arms, which spread to the sides, are no part of the trunk.
+        near = (np.abs(points[:, others] - out[row, others]) < 0.03).all(1) & (np.abs(points[:, 0]) < 0.35)
+        near &= np.abs(points[:, axis] - out[row, axis]) < (0.05 if way == "u" else 0.2)
+        if near.any():
+            out[row, axis] = sign * float((sign * points[near, axis]).max()) + sign * 0.006
+    return out
 
 
 def _box(middle: NDArray, half: NDArray) -> Piece:
@@ -169,7 +188,14 @@ def _grid(points: Floats, closed: bool) -> Piece:
         np.tile(np.array([1, 0, 0, 0], np.float32), (count, 1)),
         np.zeros(count, np.float32),
     )
-    return piece.only(area > 1e-10)
+    piece = piece.only(area > 1e-10)
+    corners = piece.vertices[piece.faces].astype(np.float64) - piece.vertices.mean(0)
+    inward = closed and float(np.einsum("fi,fi->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2]))) < 0
+    return (
+        replace(piece, faces=piece.faces[:, ::-1].copy(), corner_uvs=piece.corner_uvs[:, ::-1].copy())
+        if inward
+        else piece
+    )
 
 
 def _ribbon(path: NDArray, width: float, out: NDArray) -> Piece:

@@ -151,6 +151,8 @@ def _loosened(piece: Piece, wearer: Wearer, cut: Cut) -> Piece:
     moved = vertices + normals * amount[:, None].astype(np.float32)
     # Loose sleeves hang below the arm.
     moved[:, 1] -= (0.45 * amount * (arm > 0)).astype(np.float32)
+    if cut.loose > 0.0015:
+        moved = _bridged(moved, wearer, 0.85 if cut.leg is None else 0.6)
     if cut.drape:
         moved = _draped(moved, wearer, cut, arm)
         if cut.leg is not None:
@@ -161,6 +163,18 @@ def _loosened(piece: Piece, wearer: Wearer, cut: Cut) -> Piece:
         side = np.sign(vertices[:, 0])
         moved[:, 0] = np.where(low, side * np.maximum(side * moved[:, 0], 0.003), moved[:, 0])
     return piece.moved(smoothed(moved, piece, 2))
+
+
+def _bridged(vertices: Floats, wearer: Wearer, amount: float) -> Floats:
+    """Cloth spans hollows of the seat instead of following them in."""
+    at = wearer.measures
+    angle, radius = wearer.envelope.polar(vertices)
+    lacking = np.clip(wearer.envelope.at(angle, vertices[:, 1]) + 0.004 - radius, 0, 0.05)
+    y = vertices[:, 1]
+    share = amount * np.clip((at.waist + 0.04 - y) / 0.1, 0, 1) * np.clip((y - at.crotch + 0.01) / 0.03, 0, 1)
+    share = share * (np.abs(vertices[:, 0]) < at.shoulder_x * 1.5)
+    placed = wearer.envelope.place(angle, radius + share * lacking, y)
+    return np.where((share * lacking > 0)[:, None], placed, vertices).astype(np.float32)
 
 
 def _draped(vertices: Floats, wearer: Wearer, cut: Cut, arm: NDArray) -> Floats:

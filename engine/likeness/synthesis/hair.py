@@ -116,7 +116,7 @@ def _head(pack: Pack) -> tuple[Pattern, Floats, Floats]:
     """The head's skin, refined; where its vertices are on the unshaped base mesh; and how far above the hairline."""
     base = pack.base
     points = base["verts"]
-    made = skin_pattern(pack, (points[:, 1] > 0.60) & (np.linalg.norm(points - _CENTER, axis=1) < 0.16))
+    made = skin_pattern(pack, (points[:, 1] > 0.59) & (np.linalg.norm(points - _CENTER, axis=1) < 0.185))
     at = made.refine @ points[made.ref[:, 0]]
     x, y, z = np.abs(at[:, 0]), at[:, 1], at[:, 2]
     line = np.where(z > 0.045, 0.750 + 0.62 * (z - 0.045), 0.750 + 1.0 * (z - 0.045))

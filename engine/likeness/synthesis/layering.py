@@ -9,15 +9,18 @@ from scipy.spatial import cKDTree
 from likeness.synthesis.cutting import border_edges
 from likeness.synthesis.figure import Bytes, Floats
 from likeness.synthesis.pieces import Piece
-from likeness.synthesis.smoothing import neighbours
+from likeness.synthesis.smoothing import neighbours, smooth_directions
 
-REACH_M = 0.06
+REACH_M, CLOSE_M = 0.06, 0.01
 
 
-def push_outside(outer: NDArray, inner: NDArray, inner_normals: NDArray, gap: float) -> Floats:
+def push_outside(
+    outer: NDArray, inner: NDArray, inner_normals: NDArray, gap: float, outer_normals: NDArray | None = None
+) -> Floats:
     """Points `outer` (N, 3) moved along the nearest normal of a surface until they lie `gap` metres outside it.
 
-    inner (M, 3) samples the surface, inner_normals (M, 3) point out of it. Points farther than 6 cm stay.
+    inner (M, 3) samples the surface, inner_normals (M, 3) point out of it. Points farther than 6 cm stay, and so do
+    those whose own normal (N, 3) faces the other way: they pass by what is behind them.
     """
     tree = cKDTree(inner)
     moved = np.array(outer, np.float32)
@@ -25,7 +28,11 @@ def push_outside(outer: NDArray, inner: NDArray, inner_normals: NDArray, gap: fl
         distance, near = tree.query(moved)
         normal = inner_normals[near]
         depth = ((moved - inner[near]) * normal).sum(1)
-        lacking = np.where(distance < REACH_M, np.clip(gap - depth, 0, None), 0)
+        # A point beside a crease is in front of neither side: only what is truly behind or close by is moved.
+        behind = (distance < CLOSE_M) | (depth < -0.4 * distance)
+        if outer_normals is not None:
+            behind &= (normal * outer_normals).sum(1) > 0
+        lacking = np.where(behind & (distance < REACH_M), np.clip(gap - depth, 0, None), 0)
         if not (lacking > 1e-5).any():
             break
         moved += (normal * lacking[:, None]).astype(np.float32)
@@ -35,7 +42,8 @@ def push_outside(outer: NDArray, inner: NDArray, inner_normals: NDArray, gap: fl
 def settled(piece: Piece, inner: Floats, inner_normals: Floats, gap: float) -> Piece:
     """A piece moved outside an inner surface without dents: what is beside a pushed vertex moves along."""
     around = neighbours(piece)
-    pushed = push_outside(piece.vertices, inner, inner_normals, gap) - piece.vertices
+    facing = smooth_directions(piece, 3)
+    pushed = push_outside(piece.vertices, inner, inner_normals, gap, facing) - piece.vertices
     soft = pushed
     for _ in range(5):
         soft = 0.5 * soft + 0.5 * (around @ soft)
@@ -43,7 +51,7 @@ def settled(piece: Piece, inner: Floats, inner_normals: Floats, gap: float) -> P
     # Smoothing shrinks the push; the rest of it comes along the smooth direction.
     scale = np.where(given > 1e-6, np.maximum(wanted, given) / np.maximum(given, 1e-6), 0)
     vertices = piece.vertices + soft * np.minimum(scale, 3)[:, None]
-    return piece.moved(push_outside(vertices, inner, inner_normals, gap))
+    return piece.moved(push_outside(vertices, inner, inner_normals, gap, facing))
 
 
 def samples(piece: Piece, alpha: Bytes | None = None) -> tuple[Floats, Floats]:

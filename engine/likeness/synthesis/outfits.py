@@ -152,7 +152,8 @@ class Tailor:
     def _two_pieces(self) -> list[Wear]:
         bottom = self._bottom()
         tucked = bottom.cut.waist is not None and bottom.cut.waist > 0.6 and self.rng.random() < 0.6
-        return [bottom, self._top(tucked or (bottom.slot == "skirt" and self.rng.random() < 0.7))]
+        flared = bottom.slot == "skirt" and (bottom.cut.flare > 0.12 or self.rng.random() < 0.7)
+        return [bottom, self._top(tucked or flared)]
 
     def _top(self, tucked: bool) -> Wear:
         slot = "tucked" if tucked else "top"
