@@ -108,6 +108,13 @@ def test_walls_lie_at_their_depth() -> None:
     assert not plain.floor_mask(view)[64, 48] and plain.floor_mask(view)[127].any()
 
 
+@pytest.mark.parametrize("kind", ["corridor", "room", "studio"])
+def test_rooms_are_closed_also_for_a_camera_outside(kind: str) -> None:
+    for seed in range(3):
+        place, view = place_of(kind, seed), standing(seed * 1.3, 6.0)
+        assert (place.backdrop_depth(view) > 0.5).all() and (place.backdrop(view).sum(-1) > 0).all()
+
+
 @settings(deadline=None, max_examples=6)
 @given(st.sampled_from(["room", "street", "park", "night"]), st.integers(0, 10**6), st.floats(0, 6.28))
 def test_nothing_hides_the_person(kind: str, seed: int, yaw: float) -> None:

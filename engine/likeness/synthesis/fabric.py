@@ -11,7 +11,17 @@ from numpy.typing import NDArray
 from likeness.synthesis import prints, tailoring
 from likeness.synthesis.figure import Finish
 from likeness.synthesis.noise import grain, noise_3d
-from likeness.synthesis.palette import BRIGHTEST, DARKEST, NEUTRAL, Rgb, draw_accent, draw_color, luminance, name_of
+from likeness.synthesis.palette import (
+    BRIGHTEST,
+    DARKEST,
+    NEUTRAL,
+    WORN,
+    Rgb,
+    draw_accent,
+    draw_color,
+    luminance,
+    name_of,
+)
 from likeness.synthesis.tailoring import Artwork, Block
 from likeness.synthesis.texels import TexelMap, map_texels
 
@@ -343,6 +353,9 @@ def _draw_colors(rng: np.random.Generator, pattern: str, material: str, category
         among = ("black", "black", "white", "brown", "grey", "tan", "navy")
     if category in ("bottom", "trousers", "shorts", "coat", "jacket") and among is None and rng.random() < 0.7:
         among = (*NEUTRAL, "khaki", "brown", "olive", "dark blue", "dark green", "maroon")
+    if pattern == "gingham":
+        # Its other colour is white.
+        among = tuple(name for name in WORN if name not in ("white", "cream", "light grey", "beige", "mint", "peach"))
     first = draw_color(rng, among)
     second = draw_accent(rng, first)
     third = draw_color(rng)

@@ -50,8 +50,14 @@ def line(x: Tensor, period: float, width: float, soft: Tensor | float) -> Tensor
 
 
 def tint(color: Rgb, like: Tensor) -> Tensor:
-    """A colour as a tensor that multiplies shades (..., 1)."""
-    return torch.tensor(color, dtype=like.dtype, device=like.device)
+    """Three numbers as a tensor (3,) beside another one; shared, so never to be changed in place."""
+    return _on_device(tuple(float(part) for part in color), like.dtype, like.device)
+
+
+@lru_cache(maxsize=8192)
+def _on_device(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    # Every copy to a graphics card waits for it; a place has a few hundred colours that each view uses again.
+    return torch.tensor(values, dtype=dtype, device=device)
 
 
 # Each look: (u, v, soft, color, second, seed) -> albedo (..., 3). u to the right and v up along the face in metres, v
