@@ -299,3 +299,21 @@ def test_only_sensors_that_see_the_whole_person_fit() -> None:
     assert "kinect_v2" not in far and "azure_kinect" in far and "ideal" in far
     view = look_at(camera, np.array([0, 0.9, 6.5]), np.array([0, 0.9, 0]))
     assert fitting([SENSORS["kinect_v2"]], view, person)[0].name == "kinect_v2"
+
+
+def test_light_that_bounces_in_a_hollow_of_the_person_lengthens_it() -> None:
+    """A valley of 6 cm in the person reads deeper by up to the stated millimetres, a plane not at all."""
+    sensor = replace(SENSORS["azure_kinect"], **{**SPOTLESS, "multipath_mm": 8.0}, noise_mm=(0.0, 0.0, 0.0))
+    sensor = replace(sensor, grazing_noise_mm=0.0, spot_px=0.0)
+
+    def valley(view: View) -> Frame:
+        across = np.abs(view.camera.rays()[..., 0] * 2)
+        return frame(2 + np.maximum(0.06 - across, 0))
+
+    found = read(sensor, valley)
+    deeper = found.raw - found.clean
+    bottom = found.clean > 2.05
+    assert 0.002 < deeper[bottom].mean() < 0.0085 and deeper.max() < 0.0086
+    assert deeper.abs()[found.clean == found.clean.min()].median() < 1e-3
+    flat_one = read(sensor, lambda view: frame(plane_at(view, (0, 0, 1), 2.0)))
+    assert (flat_one.raw - flat_one.clean)[8:-8, 8:-8].abs().max() < 6e-4

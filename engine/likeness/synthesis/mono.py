@@ -18,7 +18,7 @@ _SHIFT = 0.03
 _RELIEF = (0.55, 1.1)
 _BEND_M = 0.02
 _DETAIL_PX = (1.5, 5.0)
-_EDGE_PX = (0.3, 2.0)
+_EDGE_PX = (0.6, 2.0)
 
 
 def estimated(seen: Seen, camera: Camera, sensor: Sensor, scale: float, chance: Chance) -> Tensor:

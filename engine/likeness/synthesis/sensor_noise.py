@@ -20,6 +20,7 @@ _STEEPEST = math.radians(80.0)
 # Share of a time-of-flight pixel's noise variance that does not come with the light, as a reflectivity [ours].
 _READ_OUT = 0.3
 _DARKEST = 0.05
+_DEEPEST_HOLLOW_M = 0.15
 # Depth over two pixels, in widths of a pixel, that a surface seen at 76 degrees has.
 _STEEP_PX = 8.0
 # White error of a disparity before it is rounded, in steps [Barron, Malik 2013; Handa 2014].
@@ -105,7 +106,7 @@ def flight(seen: Seen, camera: Camera, sensor: Sensor, scale: float, chance: Cha
     light = torch.where(seen.depth > 0, seen.infrared * seen.cosine.clamp(min=0.05), 0.0) + 1e-6
     light = light / seen.depth.clamp(min=0.3).square()
     mixed, lost = _mixed(seen.depth, light, sensor.jump_m + _STEEP_PX * seen.depth / camera.fx, sensor, scale, chance)
-    reading = mixed + scale * _multipath(seen.depth, sensor)
+    reading = mixed + scale * _multipath(seen, sensor)
     sigma = axial_sigma(seen.depth, seen.cosine, seen.infrared, sensor)
     # Drivers filter differently by version and mode.
     grain = sensor.grain_px * (0.7 + 0.6 * chance.numbers(1)[0])
@@ -212,21 +213,21 @@ def _mixed(
     return mixed, dropped
 
 
-def _multipath(depth: Tensor, sensor: Sensor) -> Tensor:
-    """How far hollows (h, w) are pushed away, metres: light that bounces within a hollow takes the longer way."""
+def _multipath(seen: Seen, sensor: Sensor) -> Tensor:
+    """How far hollows of the person (h, w) are pushed away, metres: light that bounces there takes the longer way."""
+    person = seen.person & (seen.depth > 0)
     if sensor.multipath_mm <= 0:
-        return torch.zeros_like(depth)
-    height, width = depth.shape
-    cell = 4
-    small = functional.avg_pool2d(depth[None, None], cell, ceil_mode=True)
-    full = functional.avg_pool2d((depth > 0).to(depth.dtype)[None, None], cell, ceil_mode=True)
+        return torch.zeros_like(seen.depth)
+    # The person's surface around each pixel, from means over cells of four pixels.
+    fields = torch.stack([torch.where(person, seen.depth, 0.0), person.to(seen.depth.dtype)])[:, None]
+    depth, share = functional.avg_pool2d(fields, 4, ceil_mode=True)[:, 0]
     kernel = _gaussian(2.0, depth.device)
-    around = _separable(small[0, 0], kernel) / _separable(full[0, 0], kernel).clamp(min=1e-3)
-    around = functional.interpolate(around[None, None], size=(height, width), mode="bilinear")[0, 0]
-    hollow = depth - around
-    # A far background is not the bottom of a hollow.
-    inside = (hollow > 0) & (hollow < 0.15)
-    pushed = (0.3 * hollow * (1 - hollow / 0.15)).clamp(max=1e-3 * sensor.multipath_mm)
+    around = _separable(depth, kernel) / _separable(share, kernel).clamp(min=1e-3)
+    around = functional.interpolate(around[None, None], size=person.shape, mode="bilinear")[0, 0]
+    hollow = seen.depth - around
+    # A limb in front of the body makes no hollow of the body behind it.
+    inside = person & (hollow > 0) & (hollow < _DEEPEST_HOLLOW_M)
+    pushed = (0.3 * hollow * (1 - hollow / _DEEPEST_HOLLOW_M)).clamp(max=1e-3 * sensor.multipath_mm)
     return torch.where(inside, pushed, 0.0)
 
 
