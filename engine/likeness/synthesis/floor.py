@@ -13,7 +13,7 @@ from likeness.synthesis.light import Light
 from likeness.synthesis.scene import FLOOR_CELLS, FLOOR_REACH_M, Scene
 from likeness.synthesis.view import View
 
-NEAR_BLUR_CELLS = 0.8
+NEAR_BLUR_CELLS = 0.6
 FAR_BLUR_CELLS = 5.0
 
 
@@ -33,8 +33,9 @@ def floor_shade(scene: Scene, light: Light) -> FloorShade:
     radiance = gathered(light.environment, transport.directions)
     up = transport.directions[:, 1].clamp(min=0)
     free = (up / up.sum()) @ radiance
-    # Where the person hides the sky, a little of its own light arrives instead.
-    around = transport.front @ radiance + (1 - transport.open_front)[:, None] * light.bounced
+    # Where the person hides the sky, a little of its own light arrives instead: less, the closer both are.
+    free_share = transport.open_front[:, None]
+    around = transport.front @ radiance + (1 - free_share) * free_share * light.bounced
     around = around.view(FLOOR_CELLS, FLOOR_CELLS, 3)
     # Each of the few directions stands for a patch of the surroundings, whose shadow softens with the way it falls.
     far = scene.floor_clearance[..., None]
