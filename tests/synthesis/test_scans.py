@@ -6,14 +6,21 @@ import json
 import struct
 from pathlib import Path
 
+import igl
 import numpy as np
 import pytest
 import trimesh
 from hypothesis import given
 from hypothesis import strategies as st
+from likeness.core.camera import Camera
 from likeness.core.errors import LikenessError
 from likeness.synthesis.meshfiles import read_mesh
+from likeness.synthesis.outer import outer_surface
+from likeness.synthesis.picture import render
+from likeness.synthesis.places import place_of
 from likeness.synthesis.scans import find_pairs, find_scans, read_pair, read_scan, scan_layer, split_of
+from likeness.synthesis.scene import Scene
+from likeness.synthesis.view import look_at
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
@@ -303,3 +310,21 @@ def test_broken_pairs_are_refused(tmp_path, figure, file, content):
     (tmp_path / file).write_text(content)
     with pytest.raises(LikenessError):
         read_pair(tmp_path)
+
+
+def test_a_scan_can_be_rendered_and_measured(tmp_path, figure):
+    """The renderer's mask against cast rays, and the signed distance against libigl's."""
+    figure.export(tmp_path / "bob.glb")
+    posed = scan_layer(read_scan(find_scans(tmp_path)[0]))
+    scene = Scene(posed, "cpu")
+    view = look_at(Camera(90.0, 90.0, 31.5, 47.5, 64, 96), np.array([0.5, 1.2, 2.2]), np.array([0, 0.9, 0]))
+    mask = render(scene, view, place_of("gradient", 1)).mask.numpy()
+    rays = view.camera.rays().reshape(-1, 3) @ view.camera_from_world[:3, :3]
+    (layer,) = posed.layers
+    solid = trimesh.Trimesh(layer.vertices, layer.faces)
+    hit = solid.ray.intersects_any(np.tile(view.eye, (len(rays), 1)), rays).reshape(mask.shape)
+    assert (mask != hit).mean() < 0.005 < hit.mean()
+    points = np.random.default_rng(0).uniform((-0.4, 0.1, -0.4), (0.4, 1.7, 0.4), (400, 3)).astype(np.float32)
+    ours = outer_surface(posed, scene, voxel_m=0.02).nearest(points).distance
+    theirs = igl.signed_distance(points.astype(float), np.asarray(solid.vertices), np.asarray(solid.faces))[0]
+    np.testing.assert_allclose(ours, theirs, atol=5e-3)

@@ -85,7 +85,8 @@ class Archive:
             if self._digest is not None and hashlib.sha256(data).hexdigest() != self._digest:
                 raise damaged(self.path, "is not the file that was made")
             try:
-                self._zip = zipfile.ZipFile(self.path)
+                # From a copy in memory, because processes forked from this one would share an open file's position.
+                self._zip = zipfile.ZipFile(io.BytesIO(data))
             except (OSError, zipfile.BadZipFile) as error:
                 raise damaged(self.path, "is no archive") from error
         return self._zip
