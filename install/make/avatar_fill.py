@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +12,11 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 BIN_M = 0.02
-# Share of one cloth at each height above which a garment is plain even where the person wears a print.
-PLAIN = 0.72
 # Half-angle of a chest's front that stays in front: collars, ties, zips, prints.
 OPENING = 0.75
+# The same where a print goes on behind, and the angle up to which prints were seen sharply.
+PLACKET, FACING = 0.2, 0.9
+ANGLES = 72
 
 
 def finish_piece(work: Work, part: Array, sources: Array, name: str) -> None:
@@ -26,17 +28,22 @@ def finish_piece(work: Work, part: Array, sources: Array, name: str) -> None:
         return
     turn = around(work.texels, part | sources, name)
     reach = _reach(turn, have)
-    inner = OPENING * turn.upper if name in ("torso", "head") else np.zeros(len(reach))
-    cloth, share = _cloth_at_height(turn, have, labels[have], name)
-    tiled = work.patterned and share < PLAIN
-    fold = _tiled if tiled else _folded
+    opening = PLACKET if work.patterned else OPENING
+    inner = opening * turn.upper if name in ("torso", "head") else np.zeros(len(reach))
+    arc = _arcs(turn, np.flatnonzero(part | sources))
     angle = turn.angle.copy()
-    angle[wanted] = fold(turn.angle[wanted], reach[wanted], inner[wanted])
-    place = np.stack([turn.along, turn.radius * angle, 0.3 * turn.distance], 1)
-    if tiled:
+    if work.patterned:
+        round_limb = arc(angle)
+        edges = [np.abs(arc(np.sign(angle) * limit)) for limit in (reach, inner, np.full(len(angle), FACING))]
+        round_limb[wanted] = _tiled(round_limb[wanted], *(edge[wanted] for edge in edges))
+    else:
+        angle[wanted] = _folded(turn.angle[wanted], reach[wanted], inner[wanted])
+        round_limb = arc(angle)
+    place = np.stack([turn.along, round_limb, 0.3 * turn.distance], 1)
+    if work.patterned:
         work.out[wanted] = lab[have[cKDTree(place[have]).query(place[wanted])[1]]]
         return
-    want_label = cloth[turn.bin[wanted]]
+    want_label = _cloth_at_height(turn, have, labels[have], name)[turn.bin[wanted]]
     for label in np.unique(want_label):
         mine = have[labels[have] == label]
         goal = wanted[want_label == label]
@@ -122,17 +129,43 @@ def _folded(angle: Array, reach: Array, inner: Array) -> Array:
     return np.sign(angle) * np.where(size > reach, reach - beyond * (reach - np.minimum(inner, reach)), size)
 
 
-def _tiled(angle: Array, reach: Array, inner: Array) -> Array:
-    """Angles beyond `reach` mirrored to and fro between inner and reach, so that a print keeps its scale."""
-    size = np.abs(angle)
-    width = np.maximum(reach - inner, 0.2)
+def _arcs(turn: Turn, at: Array) -> Callable[[Array], Array]:
+    """A function of angles (N,), one a texel: how far it is round the limb from its front to them, metres, signed."""
+    bins = int(turn.bin.max()) + 1
+    column = np.clip(((turn.angle + np.pi) / (2 * np.pi) * ANGLES).astype(int), 0, ANGLES - 1)
+    total, count = np.zeros((bins, ANGLES)), np.zeros((bins, ANGLES))
+    np.add.at(total, (turn.bin[at], column[at]), turn.distance[at])
+    np.add.at(count, (turn.bin[at], column[at]), 1)
+    near = ndimage.distance_transform_edt(count == 0, return_distances=False, return_indices=True)
+    radius = (total / np.maximum(count, 1))[near[0], near[1]]
+    radius = ndimage.gaussian_filter(radius, (1.5, 1.5), mode=("nearest", "wrap"))
+    slope = np.gradient(radius, 2 * np.pi / ANGLES, axis=1)
+    length = np.cumsum(np.hypot(radius, slope), 1) * 2 * np.pi / ANGLES
+
+    def arc(angle: Array) -> Array:
+        place = (angle + np.pi) / (2 * np.pi) * ANGLES - 1
+        front = np.full(len(angle), ANGLES / 2 - 1)
+        here, zero = (
+            ndimage.map_coordinates(length, [turn.where, where], order=1, mode="nearest") for where in (place, front)
+        )
+        return here - zero
+
+    return arc
+
+
+def _tiled(place: Array, reach: Array, inner: Array, facing: Array) -> Array:
+    """Places round a limb beyond `reach` mirrored to and fro between `facing` and `inner`, so that a print keeps its
+    scale; what lies farther round than `facing` was seen at a slant and is stretched. All in the same unit."""
+    size = np.abs(place)
+    outer = np.minimum(reach, facing)
+    width = np.maximum(outer - inner, 0.15 * reach)
     phase = np.mod(size - reach, 2 * width)
-    back = np.where(phase < width, reach - phase, reach - 2 * width + phase)
-    return np.sign(angle) * np.where(size > reach, back, size)
+    back = outer - np.where(phase < width, phase, 2 * width - phase)
+    return np.sign(place) * np.where(size > reach, np.clip(back, np.minimum(inner, outer), outer), size)
 
 
-def _cloth_at_height(turn: Turn, have: Array, labels: Array, name: str) -> tuple[Array, float]:
-    """(bins,) the cloth that rules each bin, counted more at the sides of a torso, and its mean share 0..1."""
+def _cloth_at_height(turn: Turn, have: Array, labels: Array, name: str) -> Array:
+    """(bins,) the cloth that rules each bin, counted more at the outer sides of legs and torso."""
     bins = int(turn.bin.max()) + 1
     # Openings in the middle of the front show what is worn beneath.
     outward = np.sin(turn.angle[have]) * (_side(name) or np.sign(turn.angle[have]))
@@ -144,8 +177,7 @@ def _cloth_at_height(turn: Turn, have: Array, labels: Array, name: str) -> tuple
     if empty.any():
         near = ndimage.distance_transform_edt(empty, return_distances=False, return_indices=True)[0]
         wide = wide[near]
-    share = wide.max(1) / wide.sum(1)
-    return wide.argmax(1), float(np.average(share, weights=votes.sum(1) + 1e-9))
+    return wide.argmax(1)
 
 
 def local_mean(place: Array, lab: Array) -> Any:

@@ -157,15 +157,19 @@ def test_texels_lie_where_their_triangles_say() -> None:
     assert len(row) == pytest.approx(0.5 * 0.8 * 0.8 * 64 * 64, rel=0.07)
 
 
-def test_a_folded_angle_stays_in_reach_and_meets_the_edge() -> None:
+def test_folded_places_stay_in_reach_and_run_on() -> None:
     angle = np.linspace(-np.pi, np.pi, 1001)
-    reach, inner = np.full(1001, 1.4), np.full(1001, 0.3)
-    for fold in (avatar_fill._folded, avatar_fill._tiled):
-        out = fold(angle, reach, inner)
-        assert (np.abs(out) <= 1.4 + 1e-12).all()
-        assert (out[np.abs(angle) < 1.4] == angle[np.abs(angle) < 1.4]).all()
-        assert np.abs(np.diff(out[angle > 0])).max() < 0.01
-        assert (np.abs(out[np.abs(angle) > 1.4]) >= 0.3 - 1e-12).all()
+    reach, inner, facing = np.full(1001, 1.4), np.full(1001, 0.3), np.full(1001, 0.9)
+    near, right = np.abs(angle) < 1.4, angle > 0
+    folded, tiled = avatar_fill._folded(angle, reach, inner), avatar_fill._tiled(angle, reach, inner, facing)
+    for out in (folded, tiled):
+        assert (out[near] == angle[near]).all() and (np.abs(out) <= 1.4).all()
+        assert (np.abs(out[~near]) >= 0.3 - 1e-12).all()
+        assert np.abs(np.diff(out[~near & right])).max() < 0.01
+    assert np.abs(np.diff(folded[right])).max() < 0.01
+    # A print keeps its scale: every step behind is as long as the step in front that it copies.
+    assert np.median(np.abs(np.diff(tiled[~near & right]))) == pytest.approx(angle[1] - angle[0])
+    assert np.abs(tiled[~near]).max() <= 0.9 + 1e-12
 
 
 def test_islands_are_padded(person: tuple[dict[str, np.ndarray], np.ndarray]) -> None:
