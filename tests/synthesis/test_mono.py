@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -162,6 +164,17 @@ def test_hair_is_lost_more_than_the_rest() -> None:
     masks = [noisy_mask(frame, torch.Generator().manual_seed(seed)).numpy() for seed in range(20)]
     assert np.mean([1 - m[hair].mean() for m in masks]) > 0.02
     assert np.mean([1 - m[rest].mean() for m in masks]) < 0.002
+
+
+def test_thin_limbs_are_lost_now_and_then() -> None:
+    frame = person_frame(View(Camera(300, 300, 128, 192, 256, 384), np.eye(4)))
+    frame.mask[180:187, 170:245] = True
+    limb = np.zeros((384, 256), bool)
+    limb[182:185, 190:240] = True
+    coverage = frame.mask.float()
+    frame = replace(frame, coverage=coverage)
+    kept = np.array([noisy_mask(frame, torch.Generator().manual_seed(seed)).numpy()[limb].mean() for seed in range(60)])
+    assert 0.03 < (kept < 0.8).mean() < 0.4 and np.median(kept) == 1
 
 
 def test_without_strength_the_outline_is_true() -> None:
