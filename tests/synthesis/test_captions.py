@@ -30,6 +30,8 @@ def test_a_caption_says_who_wears_what_and_how_it_is_seen() -> None:
 
 def test_denim_trousers_are_jeans() -> None:
     assert garment_words("bottom", fabric("denim", "denim", BLUE, WHITE)) == "blue jeans"
+    assert garment_words("bottom", fabric("plaid", "wool", RED, WHITE), noun="jeans") == "red and white plaid trousers"
+    assert garment_words("shoes", None, noun="boots", colors="brown") == "brown boots"
     assert garment_words("coat", fabric("plain", "leather", RED, RED), open=True) == "an open red leather coat"
 
 

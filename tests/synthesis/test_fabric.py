@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from likeness.synthesis.fabric import PATTERNS, Fabric, draw_fabric, fabric_texels, paint_fabric, paint_texels
+from likeness.synthesis.fabric import (
+    PATTERNS,
+    Fabric,
+    draw_fabric,
+    fabric_texels,
+    paint_fabric,
+    paint_texels,
+    texture_words,
+)
 from likeness.synthesis.palette import NAMED, draw_color, from_oklab, name_of, to_linear, to_oklab, to_srgb
 from likeness.synthesis.prints import PATTERNS as PRINTS
 from likeness.synthesis.prints import band
@@ -192,3 +200,14 @@ def test_oklab_agrees_with_cielab_on_grey_and_returns() -> None:
     assert np.allclose(from_oklab(to_oklab(colors)), colors, atol=2e-3)
     assert np.allclose(to_srgb(to_linear(colors)), colors, atol=1e-4)
     assert all(name_of(np.array(color) / 255) == name for name, color in NAMED.items())
+
+
+def test_a_kept_texture_is_called_by_what_covers_most_of_it() -> None:
+    texture = np.zeros((40, 40, 3), np.uint8)
+    texture[:] = NAMED["green"]
+    texture[:12] = NAMED["red"]
+    assert texture_words(texture) == "green"
+    alpha = np.zeros((40, 40), np.uint8)
+    alpha[:20] = 255
+    assert texture_words(texture, alpha) == "red"
+    assert texture_words(texture, np.zeros((40, 40), np.uint8)) == ""

@@ -43,13 +43,16 @@ def garment_words(
     open: bool = False,
     *,
     noun: str | None = None,
+    colors: str = "",
 ) -> str:
     """'a long red and white striped dress', 'blue jeans', 'an open grey coat'.
 
     sleeve: 'sleeveless', 'short' or 'long'; length: 'short', 'knee-length', 'long', 'cropped' ...; noun: what to call
-    the item if its category's word does not fit ('T-shirt', 'boots').
+    the item if its category's word does not fit ('T-shirt', 'boots'); colors: of an item without a fabric
+    (`texture_words`).
     """
     named = noun or NOUNS.get(category, (category,))[0]
+    named = "T-shirt" if named == "t-shirt" else named
     words: list[str] = []
     if open:
         words.append("open")
@@ -59,7 +62,11 @@ def garment_words(
         words.append(length)
     if sleeve and category in SLEEVED and named != "T-shirt":
         words.append(sleeve if sleeve == "sleeveless" else f"{sleeve}-sleeved")
-    if fabric is not None:
+    if fabric is None:
+        words.append(colors)
+    else:
+        if named == "jeans" and fabric.material != "denim":
+            named = "trousers"
         denim = fabric.material == "denim" and named in ("trousers", "pants")
         named = "jeans" if denim else named
         words += [fabric.color_words, fabric.pattern_words]

@@ -291,10 +291,16 @@ def sample_base(base_color: Bytes, texels: TexelMap) -> Floats:
     return base_color[rows, columns].astype(np.float32) / np.float32(255)
 
 
-def kept_words(fabric: Fabric, painted: Bytes) -> str:
-    """What to call a garment by the colour that most of its texture has; for `keep == 'texture'`."""
-    dominant = np.median(painted.reshape(-1, 3), 0) / 255
-    return name_of(dominant)
+def texture_words(texture: Bytes, alpha: Bytes | None = None) -> str:
+    """The colour name that covers most of an item's own texture (H, W, 3), where alpha (H, W) is opaque."""
+    colors = texture.reshape(-1, 3)
+    if alpha is not None and alpha.shape == texture.shape[:2]:
+        colors = colors[alpha.ravel() > 127]
+    if not len(colors):
+        return ""
+    step = max(1, len(colors) // 4000)
+    names, counts = np.unique([name_of(color / 255) for color in colors[::step]], return_counts=True)
+    return str(names[counts.argmax()])
 
 
 def _fields(fabric: Fabric) -> dict[str, Any]:

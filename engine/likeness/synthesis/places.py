@@ -238,7 +238,7 @@ def _mean_irradiance(environment: Floats, sun: Sun | None) -> Floats:
 def _defocus(color: Tensor, distance: Tensor, focus_m: float, blur_px: float) -> Tensor:
     """A picture (H, W, 3) blurred where it lies behind the person; at least enough to soften the stairs of edges."""
     image = color.permute(2, 0, 1)[None]
-    soft = _gauss(image, 0.55)
+    soft = _gauss(image, 0.65)
     if blur_px < 0.8:
         return soft[0].permute(1, 2, 0)
     height, width = image.shape[2:]
