@@ -17,7 +17,7 @@ from scipy.cluster.vq import kmeans2
 from scipy.spatial import cKDTree
 
 # Words of captions: prints that go round a garment, and cloth that covers the head in the same piece as the face.
-PRINTS = ("argyle", "checked", "camouflage", "striped", "keffiyeh")
+PRINTS = ("argyle", "checked", "camouflage", "striped")
 SCARVES = ("headscarf", "hood up", "head covering", "balaclava")
 
 
