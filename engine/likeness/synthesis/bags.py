@@ -143,7 +143,9 @@ def _laid(path: NDArray, ways: str, surface: Surface) -> NDArray:
         others = [k for k in range(3) if k != axis]
         # Arms, which spread to the sides, are no part of the trunk.
         near = (np.abs(points[:, others] - out[row, others]) < 0.03).all(1) & (np.abs(points[:, 0]) < 0.35)
-        near &= np.abs(points[:, axis] - out[row, axis]) < (0.05 if way == "u" else 0.2)
+        # Above the shoulders there are ears.
+        ahead = sign * (points[:, axis] - out[row, axis])
+        near &= (ahead > -0.2) & (ahead < (0.01 if way == "u" else 0.2))
         if near.any():
             out[row, axis] = sign * float((sign * points[near, axis]).max()) + sign * 0.006
     return out

@@ -12,13 +12,16 @@ from likeness.synthesis.pieces import Piece
 
 # A vertex nearer to the cut than this share of an edge moves onto it, so that no slivers arise.
 SNAP = 0.25
+# Fields are lengths in metres or of their size: what is less than this is rounding.
+ON_LINE = 1e-8
 
 
 def clip(piece: Piece, field: NDArray) -> Piece:
     """The part of a piece where field (V,) >= 0; the new border lies on the field's zero line."""
     if (field >= 0).all():
         return piece
-    piece, field = _snapped(piece, np.asarray(field, np.float64))
+    field = np.where(np.abs(field) < ON_LINE, 0.0, np.asarray(field, np.float64))
+    piece, field = _snapped(piece, field)
     sign = np.sign(field)[piece.faces]
     whole = (sign.min(1) >= 0) & (sign.max(1) > 0)
     parts = [_Part(piece.faces[whole], piece.corner_uvs[whole])]

@@ -11,7 +11,7 @@ from likeness.synthesis.figure import Bytes, Floats
 from likeness.synthesis.pieces import Piece
 from likeness.synthesis.smoothing import neighbours, smooth_directions
 
-REACH_M, CLOSE_M = 0.06, 0.01
+REACH_M, CLOSE_M = 0.06, 0.015
 
 
 def push_outside(
@@ -80,6 +80,8 @@ def covered(
 ) -> NDArray[np.bool_]:
     """Which skin points (N, 3) lie under cloth: some of it within `reach` straight above, and no hem close by."""
     over, _ = samples(cloth, alpha)
+    if not len(over):
+        return np.zeros(len(points), bool)
     border = np.unique(border_edges(cloth.faces))
     distance, near = cKDTree(over).query(points, k=8, distance_upper_bound=reach + 0.01, workers=1)
     found = np.isfinite(distance)
