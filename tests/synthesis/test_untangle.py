@@ -230,3 +230,18 @@ def test_skin_under_a_shirt_is_covered_and_a_face_is_not() -> None:
     under = covered(skin.vertices, vertex_normals(skin.vertices, skin.faces), shirt)
     assert under[np.isin(strongest_joint(skin.skin_joints, skin.skin_weights), (3, 6))].mean() > 0.8
     assert not under[strongest_joint(skin.skin_joints, skin.skin_weights) == 15].any()
+
+
+def test_an_arm_beside_a_wide_skirt_is_not_in_it() -> None:
+    model, dressed = load_default(layout="smplh"), _dressed()
+    pose = np.zeros((52, 3))
+    pose[16, 2], pose[17, 2] = -1.35, 1.35
+    body, vertices = Bending(dressed, model).moved(pose)
+    skirt = dressed.layers[2].moved(dressed.layers[2].vertices * np.array([1.4, 1, 1], np.float32))
+    pair, joint = (dressed.layers[0], skirt), strongest_joint(*model.sparse_weights(4))
+    before = _inside(skirt.vertices, body, model.faces)
+    after = untangled(pair, [vertices[0], skirt.vertices], body, model.faces, joint)[1]
+    assert before.sum() > 20
+    assert _inside(after, body, model.faces).sum() < 0.1 * before.sum()
+    moved = np.linalg.norm(after - skirt.vertices, axis=1)
+    assert moved.max() < 0.15

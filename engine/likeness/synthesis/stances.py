@@ -108,7 +108,7 @@ def running(skeleton: Skeleton, rng: np.random.Generator, lead: int) -> None:
     look(skeleton, rng, 6)
     foot(skeleton, lead, 0.09, -drop + rng.uniform(0.25, 0.42), rng.uniform(0.1, 0.34))
     skeleton.level_foot(lead, 4, rng.uniform(-15, 20))
-    foot(skeleton, 1 - lead, 0.08, -drop + rng.uniform(0.1, 0.4), -rng.uniform(0.35, 0.55))
+    foot(skeleton, 1 - lead, 0.08, -drop + rng.uniform(0.08, 0.24), -rng.uniform(0.35, 0.5))
     skeleton.level_foot(1 - lead, 4, rng.uniform(40, 80))
 
 

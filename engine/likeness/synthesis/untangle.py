@@ -25,6 +25,8 @@ _HEM_M = 0.015
 # What is deeper in than this is on the far side of something, not sunk in.
 _DEPTH_M = 0.07
 _PIERCE_M = 0.015
+# Forearms and hands meet the cloth of trunk and legs; how thick they are, and how far sleeves stand off them.
+_ELBOWS, _ARM_M, _ARM_GAP_M = 18, 0.045, 0.006
 _ROUNDS, _SMOOTHINGS = 3, 6
 _WORN = ("cloth", "shoe", "hat", "bag")
 
@@ -76,8 +78,10 @@ def untangled(
     regions = [region_of(strongest_joint(layer.skin_joints, layer.skin_weights)) for layer in layers]
     order = sorted((n for n, layer in enumerate(layers) if layer.kind in _WORN), key=lambda n: layers[n].order)
     skin = _Shell.of(body, body_faces, region_of(body_joint))
+    lower_arms = _Shell.of(body, body_faces, (body_joint >= _ELBOWS).astype(np.int64))
     for number in order:
         if layers[number].kind == "cloth":
+            out[number] = _beside_arms(layers[number], out[number], regions[number], lower_arms)
             out[number] = _pushed_out(layers[number], out[number], regions[number], skin, GAP_M)
     for place, number in enumerate(order):
         outer = layers[number]
@@ -104,13 +108,46 @@ def _pushed_out(
         move, size = np.where(size < reach, move, 0), np.where(size < reach, size, 0)
         if float(size.max(initial=0)) < 2e-4:
             break
-        smooth = move
-        for _ in range(_SMOOTHINGS):
-            smooth = spread @ smooth
-            # Where the cloth has to move it moves in full; around it the move fades.
-            smooth = np.where(np.linalg.norm(smooth, axis=1, keepdims=True) > size, smooth, move)
-        vertices = (vertices + smooth).astype(np.float32)
+        vertices = (vertices + _faded(move, spread)).astype(np.float32)
     return vertices
+
+
+def _beside_arms(layer: Layer, vertices: Floats, region: NDArray[np.int64], arms: _Shell) -> Floats:
+    """A garment moved inwards where a forearm or hand beside the body runs through it. arms: region 1 is those."""
+    forearm, trunk = np.flatnonzero(arms.region == 1), np.flatnonzero(arms.region == 0)
+    tree = cKDTree(arms.points[forearm])
+    touched = region == 0
+    spread = _spreading(layer)
+    for _ in range(_ROUNDS):
+        distance, near = tree.query(vertices, distance_upper_bound=_ARM_M, workers=1)
+        rows = np.flatnonzero(touched & np.isfinite(distance))
+        if not len(rows):
+            break
+        point, normal = arms.points[forearm[near[rows]]], arms.normals[forearm[near[rows]]]
+        lacking = _ARM_GAP_M - ((vertices[rows] - point) * normal).sum(1)
+        rows, normal, lacking = rows[lacking > 0], normal[lacking > 0], lacking[lacking > 0]
+        if not len(rows):
+            break
+        inner = arms.points[trunk[cKDTree(arms.points[trunk]).query(vertices[rows], workers=1)[1]]] - vertices[rows]
+        room = np.linalg.norm(inner, axis=1)
+        inner /= np.maximum(room, 1e-6)[:, None]
+        # On the outer side of the arm the way in leads through it: a step there, and another look.
+        facing = (inner * normal).sum(1)
+        step = np.where(facing > 0.3, lacking / np.maximum(facing, 0.3), 0.5 * _ARM_M)
+        move = np.zeros_like(vertices)
+        move[rows] = inner * np.minimum(step, np.maximum(room - GAP_M, 0))[:, None]
+        vertices = (vertices + _faded(move, spread)).astype(np.float32)
+    return vertices
+
+
+def _faded(move: Floats, spread: sparse.csr_matrix) -> Floats:
+    """Moves (V, 3) in full where they are needed, fading around."""
+    size = np.linalg.norm(move, axis=1, keepdims=True)
+    smooth = move
+    for _ in range(_SMOOTHINGS):
+        smooth = spread @ smooth
+        smooth = np.where(np.linalg.norm(smooth, axis=1, keepdims=True) > size, smooth, move)
+    return smooth
 
 
 def _spreading(layer: Layer) -> sparse.csr_matrix:
