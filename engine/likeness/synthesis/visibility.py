@@ -102,18 +102,29 @@ def measure_heights(points: torch.Tensor, cell_m: float = CELL_M, count: int = A
     reach = float((points - middle).norm(dim=1).max()) + 4 * cell_m
     size = math.ceil(2 * reach / cell_m) + 1
     low = torch.stack([frames[:, 0] @ middle, frames[:, 1] @ middle], 1) - reach
-    place = torch.einsum("aij,pj->iap", frames, points)
-    column = ((place[0] - low[:, :1]) / cell_m).long()
-    row = ((place[1] - low[:, 1:]) / cell_m).long()
-    start = torch.arange(count, device=device)[:, None] * (size * size)
-    index = (start + row * size + column).reshape(-1)
-    top = torch.full((count * size * size,), -math.inf, device=device)
-    bottom = torch.full_like(top, math.inf)
-    top.scatter_reduce_(0, index, place[2].reshape(-1), "amax")
-    bottom.scatter_reduce_(0, index, place[2].reshape(-1), "amin")
+    # In pieces that stay in a CPU's cache.
+    piece = 2 if device.type == "cpu" else count
+    maps = [_heights_along(points, f, c, size, cell_m) for f, c in zip(frames.split(piece), low.split(piece))]
+    return Heights(cell_m, frames, low, torch.cat([top for top, _ in maps]), torch.cat([low for _, low in maps]))
 
+
+def _heights_along(
+    points: torch.Tensor, frames: torch.Tensor, low: torch.Tensor, size: int, cell_m: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Highest and lowest points (A, S, S) along the axes of frames (A, 3, 3), maps beginning at low (A, 2)."""
+    count = len(frames)
+    place = torch.einsum("aij,pj->iap", frames, points)
+    column = ((place[0] - low[:, :1]) * (1 / cell_m)).long()
+    row = ((place[1] - low[:, 1:]) * (1 / cell_m)).long()
+    start = torch.arange(count, device=points.device)[:, None] * (size * size)
+    index = (row * size + column + start).reshape(-1)
+    along = place[2].reshape(-1)
+    top = torch.full((count * size * size,), -math.inf, device=points.device)
+    bottom = torch.full_like(top, -math.inf)
+    top.scatter_reduce_(0, index, along, "amax")
+    bottom.scatter_reduce_(0, index, -along, "amax")
     shape = (count, size, size)
-    return Heights(cell_m, frames, low, _grown(top.view(shape)), -_grown(-bottom.view(shape)))
+    return _grown(top.view(shape)), -_grown(bottom.view(shape))
 
 
 def _grown(heights: torch.Tensor) -> torch.Tensor:
