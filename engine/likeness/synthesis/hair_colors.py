@@ -17,7 +17,7 @@ Bytes = NDArray[np.uint8]
 NATURAL: dict[str, tuple[tuple[int, int, int], float]] = {
     "black": ((30, 26, 24), 34), "dark brown": ((52, 36, 27), 26), "brown": ((86, 58, 38), 16),
     "light brown": ((122, 88, 58), 8), "dark blonde": ((150, 118, 78), 6), "blonde": ((198, 164, 112), 7),
-    "ginger": ((146, 84, 48), 2), "red": ((112, 46, 28), 1.5),
+    "ginger": ((136, 84, 54), 2), "red": ((112, 46, 28), 1.5),
 }  # fmt: skip
 DYED: dict[str, tuple[int, int, int]] = {
     "platinum blonde": (212, 196, 162), "burgundy": (84, 28, 36), "pink": (200, 122, 150), "blue": (44, 66, 112),
@@ -78,7 +78,7 @@ def draw_hair_color(rng: np.random.Generator, age_years: float, skin: str = "") 
     grey = 1 / (1 + np.exp(-(age_years - rng.normal(56, 9)) / 5)) if age_years > 25 else 0.0
     color = root
     if age_years > 15 and rng.random() < (0.3 if grey > 0.3 else 0.1):
-        natural = rng.random() < 0.65
+        natural = rng.random() < (0.65 if age_years < 45 else 0.96)
         choices = [n for n in names if n != name] if natural else list(DYED)
         name = str(rng.choice(choices))
         color, grey = _near(rng, NATURAL[name][0] if natural else DYED[name]), 0.0
@@ -93,7 +93,7 @@ def recolor_hair(texture: Bytes, hair: HairColor, alpha: Bytes | None = None) ->
     height, width = texture.shape[:2]
     shade = luminance(texture.astype(np.float32) / 255)
     covered = shade[alpha > 64] if alpha is not None and (alpha.shape == shade.shape) and (alpha > 64).any() else shade
-    relative = np.clip(shade / max(float(np.median(covered)), 0.03), 0.25, 2.6)
+    relative = np.clip(shade / max(float(np.median(covered)), 0.03), 0.25, 1.9)
     row, column = np.mgrid[:height, :width].astype(np.float32)
     # Strands run along one axis of the texture, mostly the vertical one.
     strand = noise_2d((column * (360 / width)).ravel(), (row * (9 / height)).ravel(), hair.seed % 997).reshape(
