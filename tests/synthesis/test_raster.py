@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from likeness.core.camera import Camera
 from likeness.synthesis import raster
-from likeness.synthesis.raster import Projected, project, rasterize, repeated_faces, surface_under
+from likeness.synthesis.raster import Projected, faces_over, project, rasterize, repeated_faces, surface_under
 from likeness.synthesis.view import View, look_at
 from scipy.spatial import Delaunay
 
@@ -190,3 +190,16 @@ def test_a_graphics_card_sees_the_same() -> None:
     here = rasterize(project(vertices, [VIEW]), faces, 160, 128).triangle
     there = rasterize(project(vertices.cuda(), [VIEW]), faces.cuda(), 160, 128).triangle.cpu()
     assert (here == there).float().mean() > 0.999
+
+
+def test_faces_over_wanted_pixels_are_all_that_show_there() -> None:
+    vertices, faces = tensors(knobbly())
+    flat = project(vertices, [VIEW])
+    wanted = torch.zeros((1, 160, 128), dtype=torch.bool)
+    wanted[0, 60:70, 40:90] = wanted[0, 100, 30] = True
+    kept = faces_over(flat, faces, torch.zeros(len(faces), dtype=torch.int64), wanted).nonzero()[:, 0]
+    assert 0 < len(kept) < len(faces) / 2
+    whole = rasterize(flat, faces, 160, 128).triangle
+    part = rasterize(flat, faces[kept], 160, 128).triangle
+    part = torch.where(part >= 0, kept[part.clamp(min=0)], -1)
+    assert torch.equal(whole[wanted], part[wanted])

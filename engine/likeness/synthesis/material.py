@@ -14,6 +14,7 @@ BLEED_COLOR = (1.0, 0.45, 0.25)
 RIM_SHARE = 0.6
 STRANDS = ("hair", "beard")
 STRAND_SHARE = 0.3
+STRAND_ROUGHNESS = 0.5
 MIRROR_LIFT = 0.25
 # Surfaces look for their shadow this many map cells off themselves: coarse triangles would shade one another.
 _LIFT_CELLS = 2.5
@@ -27,20 +28,21 @@ def reflected(scene: Scene, light: Light, samples: Samples, surface: Surface) ->
     received = torch.where(surface.flipped[:, None], received[:, 4:], received[:, :4])
     around, openness = received[:, :3], received[:, 3:].clamp(0, 1)
     gloss, roughness = scene.gloss[surface.layer], scene.roughness[surface.layer]
+    # Strands are round: each mirrors only the little of the surroundings that lies across it, and no two alike.
+    strands = torch.tensor([kind in STRANDS for kind in KINDS], device=gloss.device)[scene.kind][surface.layer]
+    share = torch.where(strands, STRAND_SHARE, 1.0)
+    roughness = torch.where(strands, roughness.clamp(min=STRAND_ROUGHNESS), roughness)
     facing = (surface.normal * surface.to_eye).sum(1).clamp(0, 1)
     mirror = 2 * facing[:, None] * surface.normal - surface.to_eye
     # Rough surfaces lose most of the rim's sheen in their own roughness.
-    rim = gloss + (1 - gloss) * (1 - facing) ** 5 * (1 - roughness) ** 2 * RIM_SHARE
-    # Strands are round: each mirrors only the little of the surroundings that lies across it.
-    strands = torch.tensor([kind in STRANDS for kind in KINDS], device=gloss.device)[scene.kind][surface.layer]
-    rim = torch.where(strands, rim * STRAND_SHARE, rim)
+    rim = share * (gloss + (1 - gloss) * (1 - facing) ** 5 * (1 - roughness) ** 2 * RIM_SHARE)
     # A mirror sees the person itself where that hides the surroundings.
     free = openness * _seen_along(scene, light, samples, surface.normal, mirror)[:, None]
     mirrored = seen_in(light.mirrors, lobe_of_roughness(roughness), mirror) * free + light.bounced * (1 - free)
     color = surface.albedo * around * (1 - rim)[:, None] + mirrored * rim[:, None]
     if light.sun is None or light.sun_direction is None or light.shadow is None:
         return color
-    return color + _sunlight(scene, light, surface, gloss, roughness)
+    return color + _sunlight(scene, light, surface, gloss * share, roughness)
 
 
 def _seen_along(
