@@ -25,7 +25,7 @@ _TOES = (10, 11)
 _JOINT_M = 0.012
 _SURFACE_M = 0.02
 # Weight of betas' own spread, which keeps shapes human where joints and cloth say little.
-_PRIOR = 1.5
+_PRIOR = 2.0
 # How far under cloth skin lies at least, and how far it is drawn in where it would poke out.
 _UNDER_M = 0.004
 _REACH_M = 0.04
