@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
-from likeness.synthesis.cutting import clip
+from likeness.synthesis.cutting import border_loops, clip, grow
 from likeness.synthesis.figure import Bytes, Floats
 from likeness.synthesis.hair_colors import HairColor, recolor_hair
 from likeness.synthesis.noise import noise_2d, noise_3d
 from likeness.synthesis.pack import Pack
 from likeness.synthesis.pieces import Pattern, Piece, pattern, skin_pattern
+from likeness.synthesis.skeleton import dense_weights, strongest_four
 from likeness.synthesis.smoothing import smooth_directions
 from likeness.synthesis.wearer import Wearer
 
@@ -25,9 +27,14 @@ VOLUMES: dict[str, tuple[float, float, float, float]] = {
     "crop": (0.006, 0.022, 0.35, 0.3),
     "curls": (0.020, 0.034, 0.6, 1.0),
     "afro": (0.050, 0.062, 0.3, 1.0),
+    "straight": (0.009, 0.016, 0.2, 0.0),
+    "wavy": (0.014, 0.022, 0.4, 0.35),
 }
+# Shapes whose hair hangs down from the scalp, by up to so many metres for length 1.
+HANGING_M = {"straight": 0.22, "wavy": 0.18}
 BEARDS = {"full": 0.010, "goatee": 0.006, "moustache": 0.004, "short": 0.003}
-STYLE_WORDS = {"buzz": "very short", "crop": "short", "curls": "short curly", "afro": "afro", "Braid01": "braided",
+STYLE_WORDS = {"straight": "long straight", "wavy": "long wavy",
+               "buzz": "very short", "crop": "short", "curls": "short curly", "afro": "afro", "Braid01": "braided",
                "afro01": "afro", "bob01": "chin-length", "long01": "long", "ponytail01": "tied", "short01": "short",
                "short02": "short", "short03": "short", "short04": "short"}  # fmt: skip
 _EYE_Y = 0.7284
@@ -76,6 +83,8 @@ def grown_hair(wearer: Wearer, hair: Hair) -> list[Shock]:
     if hair.style in VOLUMES:
         side, top, rough, curl = VOLUMES[hair.style]
         shell = _volume(wearer, side * hair.length, top * hair.length, rough, hair.seed, 0.0)
+        if hair.style in HANGING_M:
+            shell = _hanging(wearer, shell, HANGING_M[hair.style] * hair.length, curl, hair.seed)
         shocks.append(Shock("scalp", "hair", shell, _strands(color, curl, hair.seed), None))
         if hair.style in ("curls", "afro"):
             fuzz = shell.moved(shell.vertices + shell.normals * 0.007)
@@ -143,6 +152,65 @@ def _volume(wearer: Wearer, side: float, top: float, rough: float, seed: int, in
     share = np.clip(side / 0.03, 0, 1)
     direction = smooth_directions(piece, 3) * (1 - share) + radial * share
     return _whole(clip(piece.moved(piece.vertices + direction * (thick + 0.0015)[:, None]), field))
+
+
+def _hanging(wearer: Wearer, scalp: Piece, length: float, curl: float, seed: int) -> Piece:
+    """Hair that falls from the scalp's border at the sides and behind, open at the face."""
+    loops = border_loops(scalp.faces)
+    if not loops:
+        return scalp
+    loop, at = loops[0], wearer.measures
+    base = scalp.vertices[loop].astype(np.float64)
+    head = wearer.rest.joints[15].astype(np.float64)
+    out = base - head
+    angle = np.abs(np.arctan2(out[:, 0], out[:, 2]))
+    out[:, 1] = 0
+    out /= np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-9)
+    # From the temples backwards; all ends come to one height.
+    side = np.clip((angle - 1.35) / 0.35, 0, 1)
+    side = side * side * (3 - 2 * side)
+    end = head[1] - 0.02 * at.size - length * at.size + 0.01 * noise_2d(angle * 9, base[:, 0] * 0, seed % 997)
+    drop = np.clip(base[:, 1] - end, 0.0, None) * side
+    count = max(int(np.ceil(drop.max() / 0.012)), 1)
+    rows = []
+    for row in range(1, count + 1):
+        share = row / count
+        depth = (drop * share)[:, None]
+        wave = curl * 0.012 * np.sin(depth * 55 + 6 * noise_2d(angle * 5, angle * 0, seed % 991)[:, None])
+        # The scalp above is thicker than its border: hair comes out level with it.
+        ease = 0.016 * np.clip(depth / 0.025, 0, 1) * side[:, None]
+        rows.append(base - np.array([0.0, 1.0, 0.0]) * depth + out * (ease + wave * side[:, None]))
+    grown = grow(scalp, loop, rows)
+    corners = grown.vertices[grown.faces]
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    first = len(scalp.faces)
+    size = len(loop)
+    # Strands run down the texture: longitude along the border, the rest of the height below it.
+    u = np.tile(np.linspace(0, 1, size), (count + 1, 1))
+    v = np.repeat(np.linspace(0.35, 0.02, count + 1)[:, None], size, 1)
+    ring = np.full((len(grown.vertices), 2), 0.0, np.float32)
+    ring[loop] = np.stack([u[0], v[0]], 1)
+    ring[len(scalp.vertices) :] = np.stack([u[1:], v[1:]], 2).reshape(-1, 2)
+    uvs = grown.corner_uvs.copy()
+    uvs[first:] = ring[grown.faces[first:]]
+    bound = _moves_with(wearer, replace(grown, corner_uvs=uvs), len(scalp.vertices))
+    return bound.only(area > 1e-9)
+
+
+def _moves_with(wearer: Wearer, piece: Piece, first: int) -> Piece:
+    """Vertices from `first` on pass from the head to the skin beneath them, the lower the more."""
+    count, at = wearer.skin_count, wearer.measures
+    points = piece.vertices[first:]
+    distance, near = cKDTree(wearer.skin).query(points, k=12)
+    share = 1 / (distance + 0.03) ** 2
+    share /= share.sum(1, keepdims=True)
+    body = dense_weights(wearer.rest.skin_joints[:count], wearer.rest.skin_weights[:count])
+    low = np.clip((at.neck + 0.06 * at.size - points[:, 1]) / (0.16 * at.size), 0, 1)[:, None]
+    own = dense_weights(piece.skin_joints[first:], piece.skin_weights[first:])
+    joints, weights = strongest_four(own * (1 - low) + np.einsum("nk,nkj->nj", share, body[near]) * low)
+    skin_joints, skin_weights = piece.skin_joints.copy(), piece.skin_weights.copy()
+    skin_joints[first:], skin_weights[first:] = joints, weights
+    return replace(piece, skin_joints=skin_joints, skin_weights=skin_weights)
 
 
 def _beard(wearer: Wearer, style: str, length: float, seed: int) -> Piece:

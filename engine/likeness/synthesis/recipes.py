@@ -131,16 +131,16 @@ def _draw_hair(pack: Pack, rng: np.random.Generator, which: str, body: Body, hat
     names = [n for n in _named(pack, which, "hair") if n not in FLAWED]
     own = [n for n in names if _fits(pack, n, body.woman)] if rng.random() < 0.93 else names
     color = draw_hair_color(rng, body.years, skin).to_dict()
-    shapes = {"buzz": 1.0, "crop": 2.2, "curls": 1.0, "afro": 0.3}
+    shapes = {"buzz": 1.0, "crop": 2.2, "curls": 1.0, "afro": 0.3, "straight": 0.15, "wavy": 0.15}
     if body.woman:
-        shapes = {"buzz": 0.1, "crop": 0.3, "curls": 0.6, "afro": 0.3}
+        shapes = {"buzz": 0.1, "crop": 0.3, "curls": 0.6, "afro": 0.3, "straight": 1.2, "wavy": 1.0}
     if "african" in skin:
         shapes |= {"buzz": shapes["buzz"] * 2, "curls": shapes["curls"] * 2, "afro": 2.0}
     if hat:
         style = "buzz"
     elif not body.woman and body.years > 20 and rng.random() < BALD * (2.5 if body.years > 45 else 1):
         style = ""
-    elif own and rng.random() < (0.75 if body.woman else 0.5):
+    elif own and rng.random() < (0.6 if body.woman else 0.5):
         style = str(rng.choice(own))
     else:
         shares = np.array(list(shapes.values()))
