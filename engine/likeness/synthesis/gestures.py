@@ -46,7 +46,7 @@ def swing(skeleton: Skeleton, side: int, rng: np.random.Generator, forward: floa
     lean = np.radians(forward * 38 + bend_deg * 0.35)
     way = np.array([(1 - 2 * side) * rng.uniform(0.16, 0.3), -np.cos(lean), np.sin(lean)])
     target = skeleton.world(22)[1][16 + side] + length * unit(way)
-    skeleton.reach(ARMS[side], target, _way(skeleton, CHEST, side, (0.35, -0.2, -1.0)))
+    skeleton.reach(ARMS[side], target, _way(skeleton, CHEST, side, (0.3, -0.8, -1.0)))
     skeleton.lay_hand(side, _way(skeleton, CHEST, side, (-1.0, 0.0, -0.2)))
     return "relaxed" if bend_deg < 50 else "grip"
 

@@ -36,9 +36,9 @@ class Surface:
     joint: NDArray[np.int64]
 
 
-def hangs(layer: Layer) -> bool:
-    """Whether enough of a layer is slack for a simulation to show."""
-    return layer.kind == "cloth" and bool((layer.slack > _LEAST_SLACK).mean() > _LEAST_SHARE)
+def hangs(layer: Layer, goals: Floats) -> bool:
+    """Whether enough of a layer is slack, or would crumple by the last of the goals (K, V, 3), for hanging to show."""
+    return layer.kind == "cloth" and bool((eased_slack(layer, goals) > 0).mean() > _LEAST_SHARE)
 
 
 def grounds_under(body: Floats, joint: NDArray, seated: bool) -> list[Ground]:

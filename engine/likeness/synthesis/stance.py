@@ -65,9 +65,6 @@ def _hung(
 ) -> dict[int, Hung]:
     """Every layer that hangs, by its number, after the body has moved from rest into the pose."""
     layers = bending.dressed.layers
-    chosen = [number for number, layer in enumerate(layers) if hangs(layer)]
-    if not chosen:
-        return {}
     keys = [bending.moved(pose * share) for share in np.linspace(0, 1, KEYS + 1)]
     body = np.stack([key[0] for key in keys])
     joint = strongest_joint(bending.index, bending.weight)
@@ -75,9 +72,11 @@ def _hung(
     inner += [_surface(layer, [key[1][n] for key in keys]) for n, layer in enumerate(layers) if layer.kind == "shoe"]
     grounds = grounds_under(body, joint, seated)
     out: dict[int, Hung] = {}
-    for number in sorted(chosen, key=lambda n: layers[n].order):
-        layer = layers[number]
-        out[number] = hang(layer, np.stack([key[1][number] for key in keys]), inner, grounds, rng, device)
+    for number in sorted(range(len(layers)), key=lambda n: layers[n].order):
+        layer, goals = layers[number], np.stack([key[1][number] for key in keys])
+        if not hangs(layer, goals):
+            continue
+        out[number] = hang(layer, goals, inner, grounds, rng, device)
         inner.append(_surface(layer, list(out[number].frames)))
     return out
 
