@@ -27,7 +27,7 @@ PICTURE_ROWS = 400
 PICTURE_BANDS_PX = ((1, 2), (2, 4), (4, 8))
 #: A larger gap in the outline is no hole.
 HOLE_M2 = 0.002
-FLYING_M = 0.06
+FLYING_M = 0.03
 RIM_PX = 3
 Floats = NDArray[np.float64]
 
@@ -215,18 +215,24 @@ def outline(sample: Sample) -> dict[str, float]:
 
 
 def rim(sample: Sample) -> dict[str, float]:
-    """Share of the person without a reading, and of the outermost three pixels that hang off the surface within."""
-    filled = sample.filled
-    read = sample.depth > 0
+    """Share of the person without a reading; share of the outermost three pixels' readings that hang in the air.
+
+    Such a reading has fewer than two of its eight neighbours within FLYING_M, so it lies on no surface.
+    """
+    filled, read = sample.filled, sample.person & (sample.depth > 0)
     within = ndimage.distance_transform_edt(np.pad(filled, 1))[1:-1, 1:-1]
-    core = (within > RIM_PX + 1) & read
     border = filled & (within <= RIM_PX) & read
-    if core.sum() < 100 or border.sum() < 50:
+    if border.sum() < 50:
         return {"holes": np.nan, "rim_flying": np.nan}
-    rows, columns = ndimage.distance_transform_edt(~core, return_distances=False, return_indices=True)
-    # A surface that turns away at the rim falls off by no more than this within a few pixels.
-    off = np.abs(sample.depth - sample.depth[rows, columns])[border]
-    return {"holes": float((filled & ~read).sum() / filled.sum()), "rim_flying": float((off > FLYING_M).mean())}
+    padded = np.pad(np.where(read, sample.depth, np.inf), 1, constant_values=np.inf)
+    height, width = sample.depth.shape
+    joined = np.zeros(sample.depth.shape, int)
+    for row in range(3):
+        for column in range(3):
+            joined += np.abs(padded[row : row + height, column : column + width] - sample.depth) < FLYING_M
+    # The pixel itself has been counted too.
+    flying = (joined < 3)[border].mean()
+    return {"holes": float((filled & ~read).sum() / filled.sum()), "rim_flying": float(flying)}
 
 
 def color_statistics(sample: Sample) -> dict[str, float]:

@@ -129,8 +129,8 @@ _KINECT_V2 = Sensor(
     wiggle_mm=1.5,
     multipath_mm=8.0,
     # Sharp optics and the driver's own edge filter leave few mixed pixels within the outline [as measured on people].
-    spot_px=0.4,
-    lost_edge=0.3,
+    spot_px=0.33,
+    lost_edge=0.6,
     dark=0.07,
     grazing_deg=84.0,
     specular=0.15,
@@ -154,9 +154,9 @@ _AZURE = Sensor(
     bias_mm=5.0,
     wiggle_mm=1.5,
     multipath_mm=8.0,
-    spot_px=0.4,
+    spot_px=0.33,
     # The sensor invalidates most mixed pixels itself [datasheet: multi-path, saturated and weak pixels are dropped].
-    lost_edge=0.5,
+    lost_edge=0.7,
     dark=0.08,
     grazing_deg=82.0,
     specular=0.15,

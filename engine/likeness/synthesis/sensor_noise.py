@@ -118,7 +118,7 @@ def flight(seen: Seen, camera: Camera, sensor: Sensor, scale: float, chance: Cha
 
 def triangulation(seen: Seen, camera: Camera, sensor: Sensor, scale: float, chance: Chance) -> Tensor:
     """A reading (h, w) f32 m of structured light or stereo, 0 = none: matching windows, disparity steps, shadow."""
-    reach = camera.fx * sensor.baseline_m
+    reach = float(camera.fx * sensor.baseline_m)
     found = seen.depth > 0
     disparity = torch.where(found, reach / seen.depth.clamp(min=1e-3), 0.0)
     matched = _window_mean(disparity, sensor)

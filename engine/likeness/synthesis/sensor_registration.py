@@ -84,7 +84,7 @@ def _interpolated(depth: Tensor, winner: Tensor, sensor: Camera, color: Camera, 
     # In the sensor's picture a colour ray is a line along which the pixel is linear in inverse depth.
     dx, dy = dx / dz, dy / dz
     inverse = 1 / near.clamp(min=_CLOSEST_M)
-    along_u, along_v = sensor.fx * (ox - oz * dx), sensor.fy * (oy - oz * dy)
+    along_u, along_v = (ox - oz * dx) * sensor.fx, (oy - oz * dy) * sensor.fy
     u = dx * sensor.fx + sensor.cx + along_u * inverse
     v = dy * sensor.fy + sensor.cy + along_v * inverse
     z = 1 / _surface_inverse(depth, u, v, inverse, along_u, along_v)
