@@ -13,7 +13,7 @@ from likeness.core.frames import rodrigues
 from likeness.synthesis import fingers, limbs
 from likeness.synthesis.clearance import _segments_apart, deepest_overlap, relaxed
 from likeness.synthesis.limbs import PARENTS, Skeleton, mirrored, unit
-from likeness.synthesis.poses import MAX_YAW_DEG, OVERLAP_M, clip_pose, draw_pose, natural_pose, rest_joints
+from likeness.synthesis.poses import MAX_YAW_DEG, OVERLAP_M, clip_pose, clip_words, draw_pose, natural_pose, rest_joints
 from scipy.spatial import ConvexHull
 
 JOINT_LIMIT_DEG = 170.0
@@ -186,6 +186,17 @@ def test_clips_are_turned_to_the_front_and_get_fingers() -> None:
     sources = {draw_pose(pack, rng).source for _ in range(40)}  # type: ignore[arg-type]
     assert "clip:walk_a:2" in sources and "natural" in sources
     assert not {"clip:walk_a:0", "clip:walk_a:1", "clip:walk_a:3"} & sources
+
+
+def test_a_clip_is_called_what_its_frame_shows() -> None:
+    upright, low, bent = np.zeros((3, 52, 3))
+    low[[1, 2], 0], low[[4, 5], 0] = -1.4, 1.5
+    bent[[0, 3], 0] = 0.6
+    assert [clip_words("sit", p) for p in (upright, low)] == ["standing", "sitting"]
+    assert [clip_words("squat", p) for p in (upright, low)] == ["standing", "squatting"]
+    assert clip_words("sit_rockback_01_08", low) == ""
+    assert clip_words("bend_scoop_02_06a", bent) == "bending"
+    assert clip_words("walk_07_01", upright) == "walking"
 
 
 def test_equal_seeds_draw_equal_poses() -> None:

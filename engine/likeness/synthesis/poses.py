@@ -16,7 +16,7 @@ from likeness.core.frames import axis_angle, rodrigues
 from likeness.synthesis.clearance import deepest_overlap, relaxed
 from likeness.synthesis.figure import Floats
 from likeness.synthesis.fingers import HAND_STARTS, draw_hand, hand_pose
-from likeness.synthesis.limbs import mirrored
+from likeness.synthesis.limbs import mirrored, world_rotations
 from likeness.synthesis.natural import draw_natural
 
 if TYPE_CHECKING:
@@ -26,24 +26,20 @@ MAX_YAW_DEG = 20.0
 # What capsules may share before a pose counts as passing through itself; flesh gives way, and capsules are wide.
 OVERLAP_M = 0.02
 _TRIES = 8
-# A clip's frame whose plain name a caption can use.
+# What the whole of a clip shows.
 _CLIP_WORDS = (
     ("walk", "walking"),
     ("run", "running"),
-    ("jump", "jumping"),
-    ("punch", "punching"),
-    ("bend", "bending"),
     ("sword", "fencing"),
     ("dance", "dancing"),
     ("dribble", "playing basketball"),
     ("shoot", "playing basketball"),
-    ("wave", "waving"),
-    ("squat", "squatting"),
-    ("idle", "standing"),
-    ("turn", "standing"),
     ("climb", "climbing"),
-    ("reach", "reaching out"),
 )
+# Clips on playground equipment sit and hang on what is not there: nothing is said of those.
+_BENT_CLIPS = {"squat": "squatting", "sit": "sitting"}
+_STANDING_CLIPS = ("idle_a", "turn", "tpose_apose", "wave", "squat", "sit", "reach", "bend_scoop_02_06a")
+_BENT_KNEES_DEG, _BENT_TRUNK_DEG = 55.0, 40.0
 
 
 @dataclass(frozen=True)
@@ -93,12 +89,22 @@ def clip_pose(pack: Pack, name: str, frame: int, rng: np.random.Generator) -> Po
     pose = np.zeros((52, 3), np.float32)
     pose[:22] = pack.clip(name).poses[frame][:22]
     pose[0] = _facing_front(pose[0])
-    return Pose(_finished(pose, joints, ("", ""), rng), f"clip:{name}:{frame}", clip_words(name))
+    return Pose(_finished(pose, joints, ("", ""), rng), f"clip:{name}:{frame}", clip_words(name, pose))
 
 
-def clip_words(name: str) -> str:
-    """What a clip's person does, '' where one frame does not tell."""
-    return next((words for stem, words in _CLIP_WORDS if name.startswith(stem)), "")
+def clip_words(name: str, pose: NDArray) -> str:
+    """What the person does in a clip's pose (52, 3), '' where one cannot tell."""
+    said = next((words for stem, words in _CLIP_WORDS if name.startswith(stem)), "")
+    if said:
+        return said
+    knees = np.degrees(np.linalg.norm(pose[[4, 5]], axis=1)).mean()
+    trunk = world_rotations(rodrigues(np.asarray(pose[:10], np.float64)))[9]
+    tilt = np.degrees(np.arccos(np.clip(trunk[1, 1], -1, 1)))
+    if knees > _BENT_KNEES_DEG:
+        return _BENT_CLIPS.get(name, "")
+    if tilt > _BENT_TRUNK_DEG:
+        return "bending"
+    return "standing" if name in _STANDING_CLIPS and knees < 0.5 * _BENT_KNEES_DEG else ""
 
 
 @lru_cache(maxsize=1)
