@@ -10,6 +10,8 @@ Sources, by the names used below.
 [Toelgyessy 2021] Toelgyessy et al.: Evaluation of the Azure Kinect and its comparison to Kinect v1 and v2, Sensors 21.
 [Grunnet-Jepsen] Grunnet-Jepsen, Sweetser, Woodfill: Best-known methods for tuning D400 depth cameras, white paper.
 [Luetzenburg 2021] Luetzenburg, Kroon, Bjork: Evaluation of the Apple iPhone 12 Pro LiDAR, Scientific Reports 11.
+[realism]: set by us in general terms to close the largest gaps of benchmarks/realism.py (how wide the grain of Kinect
+v2 is, how few mixed pixels drivers leave, how rarely eyes and steep surfaces are lost to time of flight).
 [ours]: judged by us from the working principle; no published figure.
 """
 
@@ -122,13 +124,13 @@ _KINECT_V2 = Sensor(
     # 1.5 - 0.5 z + 0.3 z^2 mm axial, 1.6 mm (0.3 px at 2 m) lateral [Fankhauser 2015].
     noise_mm=(1.5, -0.5, 0.3),
     grazing_noise_mm=0.1,
-    # The driver filters phases over neighbours before depth [Sarbolandi 2015; window as measured on people].
+    # The driver filters phases over neighbours before depth [Sarbolandi 2015; window: realism].
     grain_px=4.0,
     # Systematic wiggling of several millimetres and centimetres in corners [Sarbolandi 2015]; people are no corners.
     bias_mm=5.0,
     wiggle_mm=1.5,
     multipath_mm=8.0,
-    # Sharp optics and the driver's own edge filter leave few mixed pixels within the outline [as measured on people].
+    # Sharp optics and the driver's own edge filter leave few mixed pixels within the outline [realism].
     spot_px=0.33,
     lost_edge=0.6,
     dark=0.07,
