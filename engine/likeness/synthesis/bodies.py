@@ -17,7 +17,6 @@ GROWN_YEARS = 17
 _GROWTH = np.array([[4, 1.02, 1.03], [6, 1.15, 1.16], [8, 1.27, 1.28], [10, 1.38, 1.38], [12, 1.51, 1.49],
                     [14, 1.60, 1.63], [16, 1.62, 1.73], [18, 1.63, 1.76]])  # fmt: skip
 _ADULT_SPREAD_M = (0.066, 0.072)
-# hm08's head top is its only outlier: hair and soles add nothing here.
 _OPPOSITES = {"incr": "decr", "up": "down", "in": "out", "forward": "backward", "convex": "concave"}
 # Region of a target -> standard deviation of the drawn weight, and how often it is drawn at all.
 _SPREADS = (

@@ -104,9 +104,8 @@ def _iris_shares(skin: str) -> list[float]:
     return [0.82, 0.15, 0.0, 0.0, 0.02, 0.01, 0.0] if dark else [0.3, 0.18, 0.16, 0.08, 0.11, 0.09, 0.08]
 
 
-def _named(pack: Pack, which: str, kind: str, category: str | None = None) -> list[str]:
-    names = [n for n in pack.split.names(kind, which) if n in pack.assets]
-    return [n for n in names if category is None or pack.assets[n].category == category]
+def _named(pack: Pack, which: str, kind: str) -> list[str]:
+    return [n for n in pack.split.names(kind, which) if n in pack.assets]
 
 
 def _fits(pack: Pack, item: str, woman: bool) -> bool:

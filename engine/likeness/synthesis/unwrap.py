@@ -41,7 +41,7 @@ def _rolled(corners: NDArray, along: int) -> NDArray:
     if along:
         across, height = corners[..., [0, 2]], corners[..., 1]
     else:
-        across, height = corners[..., [1, 2]] * [1, 1], corners[..., 0]
+        across, height = corners[..., [1, 2]], corners[..., 0]
     middle = (across.reshape(-1, 2).min(0) + across.reshape(-1, 2).max(0)) / 2
     across = across - middle
     # The seam lies at the back of trunk and legs.
