@@ -287,8 +287,8 @@ class Tailor:
         if item and not wide_skirt and self.rng.random() < 0.25:
             return self._packed(item, "coat", "coat", True, Cut(loose=self._u(0.004, 0.01)))
         long = self.rng.random() < 0.45 and not wide_skirt
-        # A full suit may be a jacket already.
-        worn = [w.cut.loose + 0.012 * (w.slot == "full") for w in inner if w.slot != "bottom"]
+        # A suit, or its upper part, may be a jacket already.
+        worn = [w.cut.loose + 0.012 * (w.slot == "full" or w.part == "upper") for w in inner if w.slot != "bottom"]
         thick = max(worn, default=0.0)
         drape = max((w.cut.drape for w in inner if w.slot != "bottom"), default=0.0)
         cut = Cut(
