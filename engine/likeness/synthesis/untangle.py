@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -38,6 +38,14 @@ class _Shell:
     points: Floats
     normals: Floats
     region: NDArray[np.int64]
+    _parts: dict[int, tuple[NDArray[np.int64], cKDTree]] = field(default_factory=dict)
+
+    def part(self, region: int) -> tuple[NDArray[np.int64], cKDTree]:
+        """The samples of a region and a tree over them, built once."""
+        if region not in self._parts:
+            choices = np.flatnonzero(self.region == region)
+            self._parts[region] = choices, cKDTree(self.points[choices])
+        return self._parts[region]
 
     @classmethod
     def of(cls, vertices: Floats, faces: Ints, region: NDArray[np.int64]) -> _Shell:
@@ -54,10 +62,10 @@ class _Shell:
         """Moves (M, 3) that bring points (M, 3) to `gap` (M,) metres outside; each meets only its own region."""
         out = np.zeros_like(points)
         for number in np.unique(region):
-            rows, choices = np.flatnonzero(region == number), np.flatnonzero(self.region == number)
+            rows, (choices, tree) = np.flatnonzero(region == number), self.part(int(number))
             if not len(choices):
                 continue
-            distance, found = cKDTree(self.points[choices]).query(points[rows], workers=1)
+            distance, found = tree.query(points[rows], workers=1)
             near = choices[found]
             normal = self.normals[near]
             height = ((points[rows] - self.points[near]) * normal).sum(1)
@@ -114,8 +122,7 @@ def _pushed_out(
 
 def _beside_arms(layer: Layer, vertices: Floats, region: NDArray[np.int64], arms: _Shell) -> Floats:
     """A garment moved inwards where a forearm or hand beside the body runs through it. arms: region 1 is those."""
-    forearm, trunk = np.flatnonzero(arms.region == 1), np.flatnonzero(arms.region == 0)
-    tree = cKDTree(arms.points[forearm])
+    (trunk, trunk_tree), (forearm, tree) = arms.part(0), arms.part(1)
     touched = region == 0
     spread = _spreading(layer)
     for _ in range(_ROUNDS):
@@ -128,7 +135,7 @@ def _beside_arms(layer: Layer, vertices: Floats, region: NDArray[np.int64], arms
         rows, normal, lacking = rows[lacking > 0], normal[lacking > 0], lacking[lacking > 0]
         if not len(rows):
             break
-        inner = arms.points[trunk[cKDTree(arms.points[trunk]).query(vertices[rows], workers=1)[1]]] - vertices[rows]
+        inner = arms.points[trunk[trunk_tree.query(vertices[rows], workers=1)[1]]] - vertices[rows]
         room = np.linalg.norm(inner, axis=1)
         inner /= np.maximum(room, 1e-6)[:, None]
         # On the outer side of the arm the way in leads through it: a step there, and another look.
@@ -208,8 +215,8 @@ def covered(points: Floats, normals: Floats, outer: Layer) -> NDArray[np.bool_]:
 def _border(faces: Ints) -> NDArray[np.int64]:
     """Vertices on open edges."""
     edges = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), 1)
-    unique, count = np.unique(edges, axis=0, return_counts=True)
-    return np.unique(unique[count == 1])
+    _, first, count = np.unique(edges @ np.array([1 << 32, 1]), return_index=True, return_counts=True)
+    return np.unique(edges[first[count == 1]])
 
 
 def hidden_faces(posed: Posed) -> NDArray[np.bool_]:
