@@ -17,14 +17,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from record import ROOT, keep
-
-from likeness.core.progress import part, quiet
 from likeness.synthesis.pack import load_pack
 from likeness.synthesis.sample import Settings, make_dressed, make_posed
 from likeness.synthesis.untangle import poke_share
+from likeness.synthesis.views import draw_view
+from record import ROOT, keep
 
 LOOSE_SHARE = 0.5
+POKE_VIEWS = 4
 
 
 def speed(people: int, views: int, workers: int, cloth: str) -> dict[str, float | str]:
@@ -48,15 +48,13 @@ def people_as_they_are(count: int, seed: int) -> dict[str, float | str]:
     """Shares over `count` posed people: skin poking through cloth, loose clothing, children."""
     pack = load_pack()
     settings = Settings(seed=seed)
-    report = part(quiet, 0, 1)
-    pokes, loose = [], []
+    pokes, loose, rng = [], [], np.random.default_rng(seed)
     for index in range(count):
-        report(index / count)
         dressed = make_dressed(pack, settings, index)
         cloth = [layer for layer in dressed.layers if layer.kind == "cloth"]
         loose.append(any((layer.slack > LOOSE_SHARE).mean() > 0.1 for layer in cloth))
-        posed = make_posed(pack, settings, index)
-        pokes.append(poke_share(posed))
+        posed, _ = make_posed(pack, settings, index)
+        pokes.append(poke_share(posed, [draw_view(posed, rng, 256, whole=True) for _ in range(POKE_VIEWS)]))
     return {
         "people": count,
         "skin poking through, mean % of visible pixels": 100 * float(np.mean(pokes)),

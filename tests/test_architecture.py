@@ -104,7 +104,7 @@ def test_protocol_needs_the_standard_library_alone():
         ("core", "from ..body import model"),
         ("body", "from ..capture.files import read"),
         ("capture", "from .. import asset"),
-        ("surface", "import likeness.synthesis.render"),
+        ("surface", "import likeness.synthesis.picture"),
         ("field", "import importlib\nimportlib.import_module('likeness.surface.draped')"),
         ("jobs", "from ..cli import main"),
         ("asset", "import bpy"),

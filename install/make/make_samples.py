@@ -1,110 +1,149 @@
 """Remake samples/: a simulated RGB-D capture of one synthetic person and a photo of another.
 
-python install/make/make_samples.py --data DIR [--out samples] [--samples 96]
-DIR is a wardrobe folder (assets.json, body/, garments/, ...). Only its items under CC0-1.0 are used.
+python install/make/make_samples.py [--out samples]
+Both wear items of the people pack under CC0-1.0 alone, so that the samples are CC0 too.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from likeness.core.camera import Camera
-from likeness.synthesis.captures import PORTRAIT, render_rgbd, write_capture
-from likeness.synthesis.person import SyntheticPerson, make_person
-from likeness.synthesis.posing import relaxed_pose
-from likeness.synthesis.render import View, render_color, standing_view
-from likeness.synthesis.room import Room
-from likeness.synthesis.shading import Lighting
-from likeness.synthesis.wardrobe import CC0, Recipe, Wardrobe, recipe_items
+from likeness.synthesis.depth_sensors import SENSORS, simulate
+from likeness.synthesis.dress import dress
+from likeness.synthesis.figure import Posed
+from likeness.synthesis.pack import Pack, load_pack
+from likeness.synthesis.picture import develop, render
+from likeness.synthesis.places import place_of
+from likeness.synthesis.poses import natural_pose
+from likeness.synthesis.recipes import Recipe, draw_recipe
+from likeness.synthesis.scene import Scene
+from likeness.synthesis.stance import pose_person
+from likeness.synthesis.view import Frame, View, look_at
 from PIL import Image
 
-SEED = 8
+CC0 = "CC0-1.0"
 FOCAL_35_MM = 40
-_AVERAGE = {"age": 0.5, "muscle": 0.55, "weight": 0.45, "height": 0.5, "proportions": 0.6}
-CAPTURED = Recipe(
-    "sample_capture",
-    {**_AVERAGE, "gender": 1.0, "african": 0.8, "asian": 0.1, "caucasian": 0.1, "height": 0.46},
-    "young_african_male",
-    ("male_casualsuit05", "shoes01"),
-    "short04",
-    brows=(18, 13, 11),
-)
-PHOTOGRAPHED = Recipe(
-    "sample_photo",
-    {**_AVERAGE, "gender": 0.0, "african": 0.05, "asian": 0.15, "caucasian": 0.8, "height": 0.56},
-    "young_caucasian_female_b",
-    ("female_sportsuit01", "shoes02"),
-    "ponytail01",
-    eyes="green_eye",
-    brows=(52, 36, 26),
-    dye={"female_sportsuit01": (2, 0, 1)},
-)
-PHOTO_ROOM = Room(
-    back_m=2.0,
-    side_m=2.1,
-    wall=(0.60, 0.54, 0.44),
-    lower_wall=(0.60, 0.54, 0.44),
-    floor=(0.24, 0.235, 0.23),
-    plank_m=0.6,
-    rail=False,
-    picture=(0.72, 1.2, 1.32, 2.0),
-)
-PHOTO_LIGHT = replace(Lighting(), corner=(-2.2, 1.0, 2.6), edge_a=(1.6, 0.0, 1.2))
+DEPTH_SCALE_M = 0.001
+PORTRAIT = Camera(1250.0, 1250.0, 359.5, 639.5, 720, 1280)
+SUPERSAMPLE = 4
 
 
-def capture_scene(wardrobe: Wardrobe) -> tuple[SyntheticPerson, View]:
-    """The person of samples/capture, turned a little from the camera, and the camera."""
-    pose = relaxed_pose(np.random.default_rng(SEED), 24.0)
-    return make_person(CAPTURED, wardrobe, pose, yaw_deg=12.0), standing_view(PORTRAIT)
+@dataclass(frozen=True)
+class Sitting:
+    """Who stands where: seeds of the person and of the pose, a place by kind and seed, the camera's azimuth."""
+
+    person: int
+    pose: int
+    place: tuple[str, int]
+    yaw_deg: float
 
 
-def photo_scene(wardrobe: Wardrobe) -> tuple[SyntheticPerson, View]:
-    """The person of samples/photo.jpg and the camera: FOCAL_35_MM on 24 x 36 mm, portrait."""
+CAPTURED = Sitting(person=130, pose=9, place=("room", 3), yaw_deg=-12.0)
+PHOTOGRAPHED = Sitting(person=161, pose=9, place=("street", 9), yaw_deg=8.0)
+
+
+def recipe_of(pack: Pack, sitting: Sitting) -> Recipe:
+    """The person of a sitting. Raises ValueError where an item is not under CC0."""
+    recipe = draw_recipe(pack, np.random.default_rng((8, sitting.person)), "train")
+    other = {item for item in recipe.items if pack.assets[item].licence != CC0}
+    if other:
+        raise ValueError(f"not CC0: {sorted(other)}")
+    return recipe
+
+
+def posed_person(pack: Pack, sitting: Sitting) -> Posed:
+    """The dressed person in the pose."""
+    rng = np.random.default_rng((8, 1, sitting.pose))
+    return pose_person(dress(recipe_of(pack, sitting), pack), natural_pose(rng), rng)
+
+
+def view_of(camera: Camera, yaw_deg: float, distance_m: float, height_m: float = 1.2, aim_m: float = 0.92) -> View:
+    """A camera at the height of a chest that looks a little down."""
+    yaw = np.radians(yaw_deg)
+    eye = np.array([distance_m * np.sin(yaw), height_m, distance_m * np.cos(yaw)])
+    return look_at(camera, eye, np.array([0.0, aim_m, 0.0]))
+
+
+def photo_camera() -> Camera:
+    """FOCAL_35_MM on 24 x 36 mm, portrait; EXIF's focal length is defined over the picture's diagonal."""
     width, height = 900, 1200
-    # EXIF's 35 mm focal length is defined over the picture's diagonal.
-    focal = FOCAL_35_MM / np.hypot(24, 36) * np.hypot(width, height)
-    camera = Camera(focal, focal, (width - 1) / 2, (height - 1) / 2, width, height)
-    pose = relaxed_pose(np.random.default_rng(SEED + 1), 26.0)
-    return make_person(PHOTOGRAPHED, wardrobe, pose, yaw_deg=-8.0), standing_view(camera, distance_m=2.9, aim_m=0.86)
+    focal = float(FOCAL_35_MM / np.hypot(24, 36) * np.hypot(width, height))
+    return Camera(focal, focal, (width - 1) / 2, (height - 1) / 2, width, height)
 
 
-def write_photo(path: Path, person: SyntheticPerson, view: View, samples: int) -> None:
-    """Write a JPEG with the camera's 35 mm focal length in EXIF, as telephones do."""
-    color = render_color(person, view, samples=samples, seed=SEED + 1, room=PHOTO_ROOM, lighting=PHOTO_LIGHT)
+def picture(posed: Posed, sitting: Sitting, view: View, seed: int) -> tuple[np.ndarray, Frame, Scene]:
+    """The developed picture (H, W, 3) u8, its frame and scene."""
+    scene, place = Scene(posed), place_of(*sitting.place)
+    frame = render(scene, view, place, supersample=SUPERSAMPLE)
+    color = develop(frame.color, place.exposure, generator=torch.Generator().manual_seed(seed))
+    return color.numpy(), frame, scene
+
+
+def write_capture(folder: Path, pack: Pack, sitting: Sitting) -> Posed:
+    """color.jpg, depth.png in millimetres with the room cut away, mask.png, intrinsics.json."""
+    posed, view = posed_person(pack, sitting), view_of(PORTRAIT, sitting.yaw_deg, 2.4)
+    color, frame, scene = picture(posed, sitting, view, 1)
+    place = place_of(*sitting.place)
+    reading = simulate(
+        lambda seen: render(scene, seen, place, outputs="geometry"),
+        view,
+        SENSORS["azure_kinect"],
+        torch.Generator().manual_seed(8),
+        frame=frame,
+    )
+    outline = frame.mask.numpy()
+    near = reading.depth.numpy() < frame.depth[frame.mask].max().item() + 0.2
+    depth = np.where(outline & near, reading.depth.numpy(), 0)
+    folder.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(color).save(folder / "color.jpg", quality=92, subsampling=0, optimize=True)
+    Image.fromarray(np.round(depth / DEPTH_SCALE_M).astype(np.uint16)).save(folder / "depth.png", optimize=True)
+    Image.fromarray(outline.astype(np.uint8) * 255).convert("1").save(folder / "mask.png", optimize=True)
+    record = {**view.camera.to_dict(), "depth_scale": DEPTH_SCALE_M}
+    (folder / "intrinsics.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    return posed
+
+
+def write_photo(path: Path, pack: Pack, sitting: Sitting) -> Posed:
+    """A JPEG with the camera's 35 mm focal length in EXIF, as telephones do."""
+    posed = posed_person(pack, sitting)
+    color, _, _ = picture(posed, sitting, view_of(photo_camera(), sitting.yaw_deg, 2.9, aim_m=0.86), 2)
     exif = Image.Exif()
     exif.get_ifd(0x8769)[0xA405] = FOCAL_35_MM
     Image.fromarray(color).save(path, quality=90, subsampling=0, optimize=True, exif=exif)
+    return posed
+
+
+def facts(pack: Pack, sitting: Sitting, posed: Posed) -> dict[str, Any]:
+    """What made_of.json says of one person."""
+    heights = np.concatenate([layer.vertices[:, 1] for layer in posed.layers])
+    return {
+        "caption": posed.dressed.caption,
+        "height_m": round(float(np.ptp(heights)), 3),
+        "licences": {item: pack.assets[item].licence for item in sorted(recipe_of(pack, sitting).items)},
+    }
 
 
 def main() -> None:
     """Remake the samples and their record of what they were made of."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[2] / "samples")
-    parser.add_argument("--samples", type=int, default=64, help="rays a pixel")
     options = parser.parse_args()
-    wardrobe = Wardrobe(options.data, frozenset([CC0]))
-    person, view = capture_scene(wardrobe)
-    capture = render_rgbd(person, view, samples=options.samples, seed=SEED)
-    write_capture(options.out / "capture", capture, jpeg_quality=92, outline=True)
-    write_photo(options.out / "photo.jpg", *photo_scene(wardrobe), options.samples)
-    items = {item: wardrobe.assets[item]["licence"] for r in (CAPTURED, PHOTOGRAPHED) for item in recipe_items(r)}
+    pack = load_pack()
+    captured = write_capture(options.out / "capture", pack, CAPTURED)
+    photographed = write_photo(options.out / "photo.jpg", pack, PHOTOGRAPHED)
     record = {
         "script": "install/make/make_samples.py",
-        "seed": SEED,
-        "rays_a_pixel": options.samples,
-        "licences": dict(sorted(items.items())),
-        "people_height_m": {"capture": _height(person), "photo": _height(photo_scene(wardrobe)[0])},
+        "capture": facts(pack, CAPTURED, captured),
+        "photo": facts(pack, PHOTOGRAPHED, photographed),
     }
     (options.out / "made_of.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-
-
-def _height(person: SyntheticPerson) -> float:
-    return round(float(np.ptp(person.vertices[:, 1])), 3)
 
 
 if __name__ == "__main__":

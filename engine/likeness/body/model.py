@@ -25,6 +25,22 @@ DEFAULT_BODY = Path(__file__).resolve().parent.parent / "weights" / "body" / "de
 
 
 @dataclass(frozen=True)
+class HandSpace:
+    """How hands are posed in SMPL-H's and SMPL-X's files.
+
+    mean: (2, 45), components: (2, N, 45) f32: axis-angle of the left and the right hand's 15 joints, radians.
+    """
+
+    mean: np.ndarray
+    components: np.ndarray
+
+    def pose(self, coefficients: np.ndarray) -> np.ndarray:
+        """(2, N') numbers, N' <= N -> axis-angle (30, 3) of the left and then the right hand's joints."""
+        moved = np.einsum("sn,snp->sp", coefficients, self.components[:, : coefficients.shape[1]])
+        return (self.mean + moved).reshape(30, 3)
+
+
+@dataclass(frozen=True)
 class BodyModel:
     """A statistical body.
 
@@ -40,6 +56,7 @@ class BodyModel:
     source_vertices: (V,) i32 vertex of MakeHuman's base mesh hm08 that each vertex came from, -1 for those of the
     caps that close the eyes; None for other bodies.
     regressor: (J, V) f32 sparse, joints as blends of vertices, or None. correctives: pose correctives, or None.
+    hand_space: mean and components of hand poses, of SMPL-H's and SMPL-X's own files only.
     """
 
     name: str
@@ -64,6 +81,7 @@ class BodyModel:
     source_vertices: np.ndarray | None = None
     regressor: np.ndarray | None = None
     correctives: Correctives | None = None
+    hand_space: HandSpace | None = None
 
     @property
     def betas_count(self) -> int:
@@ -174,7 +192,7 @@ class BodyModel:
 def _unfold(half: np.ndarray, mirror: np.ndarray) -> np.ndarray:
     """Rows of the vertices whose image is not earlier than themselves -> rows (V, 3, ...) of all vertices."""
     kept = np.flatnonzero(mirror >= np.arange(len(mirror)))
-    out = np.empty((len(mirror), *half.shape[1:]), np.float32)
+    out = np.zeros((len(mirror), *half.shape[1:]), np.float32)
     out[mirror[kept]] = half
     out[:, 0] *= -1
     out[kept] = half

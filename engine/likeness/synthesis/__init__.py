@@ -1,5 +1,6 @@
-"""Synthetic clothed people with known truth: wardrobe, posing, ray-traced pictures and simulated depth sensors.
+"""Synthetic clothed people with known truth: pack, recipes, dressing, posing, cloth, pictures, sensors, outer surface.
 
-Serves the samples, the benchmarks and (later) training. Nothing of it runs when an artist makes an avatar.
-World space here: metres, right-handed, Y up, floor at y = 0, a person of yaw 0 faces +Z.
+Serves training, benchmarks and the samples; nothing of it runs when an artist makes an avatar. It needs NumPy, SciPy,
+scikit-image, Pillow and torch alone, so that it runs on any machine with a GPU. World space here: metres, right-handed,
+Y up, floor at y = 0. docs/people.md tells the whole story.
 """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from likeness.core.progress import Report, part, quiet
 from likeness.synthesis.avatars import avatar_recipe, dress_avatar_recipe
 from likeness.synthesis.captions import view_words
-from likeness.synthesis.depth_sensors import SENSORS, simulate
+from likeness.synthesis.depth_sensors import SENSORS, fitting, simulate
 from likeness.synthesis.dress import dress
 from likeness.synthesis.figure import Bytes, Dressed, Floats, Ints, Posed
 from likeness.synthesis.light import Light, light_scene
@@ -25,11 +24,13 @@ from likeness.synthesis.points import LabelledPoints, draw_points
 from likeness.synthesis.poses import draw_pose
 from likeness.synthesis.recipes import Recipe, draw_recipe
 from likeness.synthesis.scene import Scene
+from likeness.synthesis.sensor_models import Sensor
 from likeness.synthesis.stance import pose_person
 from likeness.synthesis.view import Frame, View
 from likeness.synthesis.views import draw_view, view_angles
 
 VIEWS_A_PLACE = 2
+TRIES = 12
 
 
 @dataclass(frozen=True)
@@ -107,12 +108,12 @@ def remake(pack: Pack, recipe: dict[str, Any]) -> Dressed:
     return dress_avatar_recipe(pack, recipe) if "avatar" in recipe else dress(Recipe.from_dict(recipe), pack)
 
 
-def make_posed(pack: Pack, settings: Settings, index: int) -> Posed:
-    """The index-th person in its pose."""
+def make_posed(pack: Pack, settings: Settings, index: int) -> tuple[Posed, str]:
+    """The index-th person in its pose, and what the pose is called ('' where nobody can say)."""
     dressed = make_dressed(pack, settings, index)
     rng = _rng(pack, settings, index, 1)
     pose = draw_pose(pack, rng, settings.split)
-    return pose_person(dressed, pose, rng, cloth=settings.cloth, device=settings.device)
+    return pose_person(dressed, pose, rng, cloth=settings.cloth, device=settings.device), pose.words
 
 
 def make_sample(pack: Pack, settings: Settings, index: int, report: Report = quiet) -> PersonSample:
@@ -121,7 +122,7 @@ def make_sample(pack: Pack, settings: Settings, index: int, report: Report = qui
     Raises LikenessError("job.cancelled") through `report`.
     """
     report(0.0, "Dressing")
-    posed = make_posed(pack, settings, index)
+    posed, words = make_posed(pack, settings, index)
     report(0.3, "Measuring the surface")
     points, mesh = None, None
     scene = Scene(posed, settings.device)
@@ -130,38 +131,53 @@ def make_sample(pack: Pack, settings: Settings, index: int, report: Report = qui
         points = draw_points(surface, _rng(pack, settings, index, 2), settings.points) if settings.points else None
         mesh = surface.mesh() if settings.mesh else None
     views: list[ViewSample] = []
-    here: tuple[Place, Light] | None = None
+    here: Setting | None = None
     for number in range(settings.views):
         part(report, 0.5, 1.0)(number / settings.views, "Taking pictures")
         rng = _rng(pack, settings, index, 3 + number)
         # A place costs as much as a picture of it, and people do stay for a second one.
         if here is None or number % VIEWS_A_PLACE == 0:
             place = draw_place(rng)
-            here = place, light_scene(scene, place)
-        views.append(take_view(scene, posed, here, settings, rng))
+            here = Setting(scene, posed, words, place, light_scene(scene, place))
+        views.append(take_view(here, settings, rng))
     return PersonSample(index, settings, posed, points, mesh, tuple(views))
 
 
-def take_view(
-    scene: Scene,
-    posed: Posed,
-    here: tuple[Place, Light],
-    settings: Settings,
-    rng: np.random.Generator,
-    choose: Callable[..., View] = draw_view,
-) -> ViewSample:
-    """One picture from a drawn camera by a drawn sensor, in a place and its light on the scene."""
-    place, light = here
-    view = choose(posed, rng, settings.size)
-    sensor = settings.sensors[int(rng.integers(len(settings.sensors)))]
+@dataclass(frozen=True)
+class Setting:
+    """A posed person in a place and its light; words: what the pose is called."""
+
+    scene: Scene
+    posed: Posed
+    words: str
+    place: Place
+    light: Light
+
+
+def take_view(here: Setting, settings: Settings, rng: np.random.Generator) -> ViewSample:
+    """One picture from a drawn camera by a drawn sensor."""
+    name = settings.sensors[int(rng.integers(len(settings.sensors)))]
+    view, sensor = _within_reach(here.posed, SENSORS[name], settings.size, rng)
     generator = torch.Generator(settings.device).manual_seed(int(rng.integers(2**62)))
-    frame = render(scene, view, place, light=light)
+    frame = render(here.scene, view, here.place, light=here.light)
     reading = simulate(
-        lambda seen: render(scene, seen, place, outputs="geometry"), view, SENSORS[sensor], generator, frame=frame
+        lambda seen: render(here.scene, seen, here.place, outputs="geometry"), view, sensor, generator, frame=frame
     )
-    color = develop(frame.color, place.exposure, generator=generator)
-    caption = f"{posed.dressed.caption}, {view_words(*view_angles(view, posed))}"
-    return _view_sample(view, sensor, caption, color, reading.depth, reading.mask, frame)
+    color = develop(frame.color, here.place.exposure, generator=generator)
+    phrases = (here.posed.dressed.caption, here.words, view_words(*view_angles(view, here.posed)))
+    caption = ", ".join(phrase for phrase in phrases if phrase)
+    return _view_sample(view, name, caption, color, reading.depth, reading.mask, frame)
+
+
+def _within_reach(posed: Posed, sensor: Sensor, size: int, rng: np.random.Generator) -> tuple[View, Sensor]:
+    """A drawn view whose person the sensor can read, and the sensor as it is held: nobody stands out of its range."""
+    points = posed.body[::23]
+    for _ in range(TRIES):
+        view = draw_view(posed, rng, size)
+        found = fitting((sensor, SENSORS["ideal"]), view, points)
+        if len(found) == 2:
+            break
+    return view, fitting((sensor,), view, points)[0]
 
 
 def _view_sample(
