@@ -9,10 +9,10 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -76,26 +76,32 @@ def read_json(path: Path, code: str = "input.json") -> Any:
         raise LikenessError(code, f"{path.name}: is not valid JSON.", "Choose another file, or mend it.") from error
 
 
-def read_npz(path: Path, code: str = "input.npz", limit: int = MAX_ARRAY_BYTES) -> dict[str, np.ndarray]:
+def read_npz(
+    path: Path | BinaryIO, code: str = "input.npz", limit: int = MAX_ARRAY_BYTES, *, only: Collection[str] | None = None
+) -> dict[str, np.ndarray]:
     """Read an .npz of plain numeric arrays; sizes are checked from the headers before anything is allocated.
 
-    Object arrays (pickles) are refused. Raises LikenessError(code) with the file's name.
+    only: the arrays to read, where others are none of ours. Object arrays (pickles) are refused. Raises
+    LikenessError(code) with the file's name.
     """
+    name = Path(getattr(path, "name", "this file")).name
     try:
         with zipfile.ZipFile(path) as archive:
-            total = sum(info.file_size for info in archive.infolist())
+            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            wanted = {key: info for key, info in members.items() if only is None or key in only}
+            total = sum(info.file_size for info in wanted.values())
             if total > limit:
-                raise LikenessError(code, f"{path.name}: unpacks to {total >> 20} MB.", "Choose a smaller file.")
+                raise LikenessError(code, f"{name}: unpacks to {total >> 20} MB.", "Choose a smaller file.")
             out = {}
-            for info in archive.infolist():
+            for key, info in wanted.items():
                 with archive.open(info) as stream:
-                    out[info.filename.removesuffix(".npy")] = _read_array(stream, info.file_size)
+                    out[key] = _read_array(stream, info.file_size)
             return out
     except OSError as error:
-        raise LikenessError(code, f"{path.name}: cannot be read ({error}).", "Check the file.") from error
+        raise LikenessError(code, f"{name}: cannot be read ({error}).", "Check the file.") from error
     except (ValueError, zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, SyntaxError) as error:
         raise LikenessError(
-            code, f"{path.name}: is damaged or not an .npz of numbers ({error}).", "Choose another file."
+            code, f"{name}: is damaged or not an .npz of numbers ({error}).", "Choose another file."
         ) from error
 
 
