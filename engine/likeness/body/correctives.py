@@ -24,7 +24,7 @@ class Correctives:
 
     def offsets(self, rotations: np.ndarray, count: int) -> np.ndarray:
         """Local rotations (J, 3, 3) -> offsets (count, 3) of the rest vertices, metres."""
-        features = (rotations - np.eye(3)).reshape(len(rotations), 9)
+        features = (rotations - np.eye(3)).reshape(len(rotations), 9).astype(self.directions.dtype)
         moved = np.einsum("mcf,mf->mc", self.directions, features[self.joints])
         return np.stack([np.bincount(self.vertices, moved[:, axis], count) for axis in range(3)], 1)
 
@@ -61,6 +61,37 @@ class Correctives:
     def scaled(self, factor: float) -> Correctives:
         """The rows for a body `factor` times as large."""
         return replace(self, directions=(self.directions * np.float32(factor)))
+
+
+@dataclass(frozen=True)
+class DenseCorrectives:
+    """SMPL's own correctives, where every joint but the root moves every vertex.
+
+    posedirs: (9 (J - 1), 3 V) f32 metres a unit of the rotation features; each row holds x, y and z of every vertex.
+    """
+
+    posedirs: np.ndarray
+
+    def offsets(self, rotations: np.ndarray, count: int) -> np.ndarray:
+        """Local rotations (J, 3, 3) -> offsets (count, 3) of the rest vertices, metres."""
+        features = (rotations[1:] - np.eye(3)).reshape(-1).astype(self.posedirs.dtype)
+        return (features @ self.posedirs).reshape(count, 3)
+
+    def dense(self, count: int, joints: int) -> np.ndarray:
+        """SMPL's `posedirs`: (count, 3, 9 (joints - 1)) f32."""
+        return np.ascontiguousarray(self.posedirs.T).reshape(count, 3, 9 * (joints - 1))
+
+    def renamed(self, joint_of: np.ndarray) -> DenseCorrectives:
+        """The same for another layout: (J,) new number of every joint, -1 for one that goes."""
+        joints = joint_of[1:]
+        blocks = self.posedirs.reshape(len(joints), 9, -1)
+        out = np.zeros((int(joints.max()), *blocks.shape[1:]), self.posedirs.dtype)
+        np.add.at(out, joints[joints >= 0] - 1, blocks[joints >= 0])
+        return DenseCorrectives(out.reshape(-1, blocks.shape[2]))
+
+    def scaled(self, factor: float) -> DenseCorrectives:
+        """The same for a body `factor` times as large."""
+        return DenseCorrectives(self.posedirs * np.float32(factor))
 
 
 #: What a body without correctives has.

@@ -12,7 +12,7 @@ from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
-from likeness.body.correctives import NO_CORRECTIVES, Correctives
+from likeness.body.correctives import NO_CORRECTIVES, Correctives, DenseCorrectives
 from likeness.core.errors import LikenessError
 from likeness.core.files import read_npz, write_bytes
 from likeness.core.frames import rodrigues
@@ -80,7 +80,7 @@ class BodyModel:
     blazepose_lean: np.ndarray
     source_vertices: np.ndarray | None = None
     regressor: np.ndarray | None = None
-    correctives: Correctives | None = None
+    correctives: Correctives | DenseCorrectives | None = None
     hand_space: HandSpace | None = None
 
     @property
@@ -108,7 +108,9 @@ class BodyModel:
                 "Use the body that the shape was fitted with.",
             )
         count = len(betas)
-        vertices = self.v_template + self.shapedirs[:, :, :count] @ betas
+        # One product for all: of a stack of matrices NumPy would make one for each vertex.
+        basis = self.shapedirs.reshape(-1, self.betas_count)[:, :count]
+        vertices = self.v_template + (basis @ betas).reshape(-1, 3)
         return vertices, self.joints_template + self.joint_shapedirs[:, :, :count] @ betas
 
     def posed(

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse
-from likeness.body.correctives import Correctives
+from likeness.body.correctives import DenseCorrectives
 from likeness.body.model import BodyModel, HandSpace, load_default
 from likeness.body.pickles import MAX_BYTES, read_pickle
 from likeness.core.errors import LikenessError
@@ -263,7 +263,7 @@ def _body(figures: dict[str, np.ndarray], path: Path, betas: int, expressions: i
         corner_uvs=figures["vt"][figures["ft"]] if has_uvs else np.zeros((len(figures["f"]), 3, 2), np.float32),
         mirror=_mirror(template),
         regressor=figures["J_regressor"],
-        correctives=_correctives(figures["posedirs"]),
+        correctives=DenseCorrectives(_posedirs(figures["posedirs"])),
         hand_space=_hand_space(figures),
         **over,
     )
@@ -286,14 +286,9 @@ def _gender(path: Path) -> str:
     return ""
 
 
-def _correctives(posedirs: np.ndarray) -> Correctives | None:
-    """(V, 3, 9 (J - 1)) -> rows, one a vertex and joint; without those that are zero."""
-    count, joints = len(posedirs), posedirs.shape[2] // 9
-    rows = np.moveaxis(posedirs.reshape(count, 3, joints, 9), 2, 1)
-    vertices, moving = np.nonzero(rows.any((2, 3)))
-    if not len(vertices):
-        return None
-    return Correctives(vertices.astype(np.int32), (moving + 1).astype(np.int32), rows[vertices, moving])
+def _posedirs(posedirs: np.ndarray) -> np.ndarray:
+    """(V, 3, 9 (J - 1)) as files have them -> (9 (J - 1), 3 V)."""
+    return np.ascontiguousarray(posedirs.reshape(-1, posedirs.shape[2]).T)
 
 
 def _hand_space(figures: dict[str, np.ndarray]) -> HandSpace | None:
