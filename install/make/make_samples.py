@@ -46,7 +46,7 @@ class Sitting:
 
 
 CAPTURED = Sitting(person=130, pose=9, place=("room", 3), yaw_deg=-12.0)
-PHOTOGRAPHED = Sitting(person=161, pose=9, place=("street", 9), yaw_deg=8.0)
+PHOTOGRAPHED = Sitting(person=171, pose=11, place=("street", 9), yaw_deg=0.0)
 
 
 def recipe_of(pack: Pack, sitting: Sitting) -> Recipe:

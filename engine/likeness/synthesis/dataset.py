@@ -46,7 +46,7 @@ def write_person(out: Path, sample: PersonSample) -> Path:
     with new_folder(target) as folder:
         for number, view in enumerate(sample.views):
             _write_view(folder / f"{number:02d}", view, sample.posed)
-        np.savez_compressed(folder / "person.npz", **person_arrays(sample))  # type: ignore[arg-type]
+        np.savez_compressed(folder / "person.npz", **person_arrays(sample))
         dressed = sample.posed.dressed
         record = {
             "format_version": FORMAT_VERSION,

@@ -224,7 +224,8 @@ def opaque_faces(layer: Layer) -> NDArray[np.bool_]:
     uv = np.einsum("sc,fcd->fsd", spots, layer.corner_uvs) % 1.0
     row = np.clip(((1 - uv[..., 1]) * height).astype(int), 0, height - 1)
     column = np.clip((uv[..., 0] * width).astype(int), 0, width - 1)
-    return layer.alpha[row, column].mean(1) >= 128
+    cover: NDArray[np.float64] = layer.alpha[row, column].mean(1)
+    return np.asarray(cover >= 128)
 
 
 def seen_from_afar(wall: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -288,7 +289,7 @@ def bounding_faces(vertices: Floats, faces: Ints, in_sight: NDArray[np.bool_]) -
 def _thin(centre: Floats, normal: Floats, grid: Grid, solid: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Whether the space behind faces (G,) is open again within one and a half voxels."""
     behind = [centre - reach * grid.step * normal for reach in (1.2, 1.5)]
-    return np.stack([~solid[tuple(grid.index(points).T)] for points in behind]).any(0)
+    return np.logical_or(*(~solid[tuple(grid.index(points).T)] for points in behind))
 
 
 def without_islands(vertices: Floats, faces: Ints, least: int = ISLAND_FACES) -> tuple[Floats, Ints]:
