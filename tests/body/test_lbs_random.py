@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from likeness.body.correctives import Correctives, DenseCorrectives
 from likeness.body.lbs import BodyTensors, joint_chain, lbs, rotation_matrices
 from likeness.body.model import BodyModel, load_default
+from likeness.core.frames import rodrigues
+from likeness.core.skinning import joint_transforms, posed_joints, skin
 
 from .smpl_models import PARENTS, posed, random_model
 
@@ -56,6 +58,22 @@ def test_equals_smpls_equations(joints: int, seed: int, batch: int) -> None:
         assert vertices.is_contiguous() and vertices.dtype == dtype
         assert np.abs(vertices.numpy() - np.array([v for v, _ in expected])).max() < tolerance
         assert np.abs(places.numpy() - np.array([j for _, j in expected])).max() < tolerance
+
+
+@settings(max_examples=40, deadline=None)
+@given(LAYOUT, SEED)
+def test_the_numpy_skinning_equals_smpls_equations(joints: int, seed: int) -> None:
+    file, betas, pose = drawn(joints, seed, 1)
+    shaped = file["v_template"] + file["shapedirs"] @ betas[0]
+    turns, rest = rodrigues(pose[0]), file["J_regressor"] @ shaped
+    bent = shaped + (file["posedirs"] @ (turns[1:] - np.eye(3)).reshape(-1))
+    expected, places = posed(file, betas[0], pose[0])
+    every = np.tile(np.arange(joints), (len(bent), 1))
+    for dtype, tolerance in ((np.float64, 1e-6), (np.float32, 1e-5)):
+        moves = joint_transforms(turns.astype(dtype), rest.astype(dtype), np.array(PARENTS[joints]))
+        out = skin(bent.astype(dtype), every, file["weights"].astype(dtype), moves)
+        assert out.dtype == dtype and np.abs(out - expected).max() < tolerance
+        assert np.abs(posed_joints(moves, rest.astype(dtype)) - places).max() < tolerance
 
 
 @settings(max_examples=40, deadline=None)

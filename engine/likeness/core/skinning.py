@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+#: Vertices whose blends are made together, so that they stay in a processor's cache.
+_CHUNK = 2048
+
 
 def joint_transforms(rotations: np.ndarray, rest_joints: np.ndarray, parents: np.ndarray) -> np.ndarray:
     """Posed-from-rest transforms of all joints.
@@ -12,22 +15,16 @@ def joint_transforms(rotations: np.ndarray, rest_joints: np.ndarray, parents: np
     rest_joints: (J, 3) metres, rest frame. parents: (J,) index of the parent, -1 for the root; parents come first.
     Returns (J, 4, 4): apply to a rest vertex to move it with that joint.
     """
-    count = len(rest_joints)
-    dtype = np.result_type(rotations.dtype, rest_joints.dtype)
-    world = np.zeros((count, 4, 4), dtype)
-    world[:, 3, 3] = 1
-    for joint in range(count):
-        parent = int(parents[joint])
-        if parent < 0:
-            world[joint, :3, :3] = rotations[joint]
-            world[joint, :3, 3] = rest_joints[joint]
-        else:
-            turn = world[parent, :3, :3]
-            world[joint, :3, :3] = turn @ rotations[joint]
-            world[joint, :3, 3] = world[parent, :3, 3] + turn @ (rest_joints[joint] - rest_joints[parent])
-    out = world.copy()
-    out[:, :3, 3] -= np.einsum("jab,jb->ja", world[:, :3, :3], rest_joints)
-    return out
+    above = np.asarray(parents)
+    moves = np.zeros((len(rest_joints), 4, 4), np.result_type(rotations.dtype, rest_joints.dtype))
+    moves[:, :3, :3] = rotations
+    moves[:, :3, 3] = rest_joints - np.where(above[:, None] < 0, 0, rest_joints[above])
+    moves[:, 3, 3] = 1
+    for joint, parent in enumerate(above.tolist()):
+        if parent >= 0:
+            moves[joint] = moves[parent] @ moves[joint]
+    moves[:, :3, 3] -= np.einsum("jab,jb->ja", moves[:, :3, :3], rest_joints)
+    return moves
 
 
 def posed_joints(transforms: np.ndarray, rest_joints: np.ndarray) -> np.ndarray:
@@ -37,11 +34,14 @@ def posed_joints(transforms: np.ndarray, rest_joints: np.ndarray) -> np.ndarray:
 
 def blend(skin_joints: np.ndarray, skin_weights: np.ndarray, transforms: np.ndarray) -> np.ndarray:
     """(V, K) joint indices and weights, (J, 4, 4) -> (V, 3, 4) blended transforms."""
-    rows = transforms[:, :3, :].astype(np.result_type(skin_weights.dtype, transforms.dtype))
-    out = np.zeros((len(skin_joints), 3, 4), rows.dtype)
-    for k in range(skin_joints.shape[1]):
-        out += skin_weights[:, k, None, None] * rows[skin_joints[:, k]]
-    return out
+    dtype = np.result_type(skin_weights.dtype, transforms.dtype)
+    rows = np.ascontiguousarray(transforms[:, :3, :], dtype).reshape(len(transforms), 12)
+    count, most = skin_joints.shape
+    out = np.empty((count, 12), dtype)
+    for part in (slice(at, at + _CHUNK) for at in range(0, count, _CHUNK)):
+        near = rows.take(skin_joints[part].reshape(-1), axis=0).reshape(-1, most, 12)
+        np.matmul(skin_weights[part, None, :], near, out=out[part, None, :])
+    return out.reshape(-1, 3, 4)
 
 
 def skin(vertices: np.ndarray, skin_joints: np.ndarray, skin_weights: np.ndarray, transforms: np.ndarray) -> np.ndarray:
