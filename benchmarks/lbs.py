@@ -1,6 +1,6 @@
 """Linear blend skinning beside smplx's, in one run: milliseconds and how many times as fast ours is.
 
-smplx is under a non-commercial licence and no part of Likeness: `pip install likeness-engine[smpl]` brings it for this.
+smplx is under a non-commercial licence and no part of Likeness: `pip install likeness[smpl]` brings it for this.
 Both skin the same bodies with shape and pose correctives; runs alternate, and the ratio is the median of the pairs'.
 """
 
@@ -102,29 +102,37 @@ def compare(pair: Pair, ours: Skinning, batch: int, backward: bool, runs: int) -
     }
 
 
+def compared(name: str, pair: Pair, threads: int, most: int) -> list[dict[str, Any]]:
+    """The rows of one body: torch for one and for 64, NumPy for one."""
+    torch.set_num_threads(threads)
+    rows = []
+    for batch, backward in ((1, False), (1, True), (64, False), (64, True)):
+        said = {"body": name, "batch": batch, "run": "forward and backward" if backward else "forward"}
+        runs = most if batch == 1 else max(3, most // 3)
+        figures = compare(pair, pair.ours, batch, backward, runs)
+        rows.append({"by": "torch", "threads": threads, **said, **figures})
+    said = {"by": "numpy", "threads": threads, "body": name, "batch": 1, "run": "forward"}
+    return [*rows, {**said, **compare(pair, pair.numpy, 1, False, most)}]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--runs", type=int, default=25, help="pairs of runs of one body; a third as many of 64")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1], help="of both; free cores are needed")
+    parser.add_argument("--runs", type=int, default=15, help="pairs of runs of one body; a third as many of 64")
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    fine = load_default("smplh")
+    coarse, fine = load_default(), load_default("smplh")
     bodies = {
-        "default, 24 joints": load_default(),
+        "default, 24 joints": coarse,
         "default, 52": fine,
+        "24, dense correctives": densely_corrected(coarse),
         "52, dense correctives": densely_corrected(fine),
     }
     rows = []
     for name, model in bodies.items():
         pair = Pair.of(model)
-        for batch in (1, 64):
-            runs = options.runs if batch == 1 else max(3, options.runs // 3)
-            for backward in (False, True):
-                said = {"body": name, "batch": batch, "run": "forward and backward" if backward else "forward"}
-                rows.append({"by": "torch", **said, **compare(pair, pair.ours, batch, backward, runs)})
-        rows.append({"by": "numpy", "body": name, "batch": 1, "run": "forward"})
-        rows[-1] |= compare(pair, pair.numpy, 1, False, options.runs)
-    keep("lbs", rows, threads=options.threads, slowest_ratio=min(row["times as fast"] for row in rows))
+        for threads in options.threads:
+            rows += compared(name, pair, threads, options.runs)
+    keep("lbs", rows, slowest_ratio=min(row["times as fast"] for row in rows))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from likeness.body.correctives import NO_CORRECTIVES, Correctives, DenseCorrecti
 from likeness.body.model import BodyModel
 from torch.autograd.function import once_differentiable
 
-#: Rows of one joint that are multiplied together, and numbers that a step of skinning keeps at hand in the cache.
+#: Rows of one joint that are multiplied together, and numbers that a step of skinning keeps in each core's cache.
 _TILE = 32
 _CHUNK = 1 << 18
 
@@ -255,7 +255,8 @@ class _Skin(torch.autograd.Function):
 def _chunks(vertices: torch.Tensor) -> list[slice]:
     """Vertices (V, 3, B) in parts whose blends stay in a processor's cache; all at once on other devices."""
     count, _, batch = vertices.shape
-    step = max(_TILE, _CHUNK // (12 * max(batch, 1))) if vertices.device.type == "cpu" else max(count, 1)
+    numbers = _CHUNK * torch.get_num_threads()
+    step = max(_TILE, numbers // (12 * max(batch, 1))) if vertices.device.type == "cpu" else max(count, 1)
     return [slice(at, at + step) for at in range(0, count, step)]
 
 
