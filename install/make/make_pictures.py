@@ -1,7 +1,8 @@
 """Remake the pictures of the documents from our own samples: python install/make/make_pictures.py
 
-Needs the engine's environment. Writes docs/pictures/hero.png (capture to walk), photo.png (photo to avatar) and
-fit.png (the fitted body over both samples). The panel's screenshot is taken by hand in a real window.
+Needs the engine's environment. Writes docs/pictures/hero.png (capture to walk), photo.png (photo to avatar), fit.png
+(the fitted body over both samples) and people.jpg (synthetic people, of CC0 items alone). The panel's screenshot is
+taken by hand in a real window.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ from likeness.core.avatar import Avatar, read_avatar
 from likeness.core.motion import find_clip
 from likeness.jobs.avatar_job import read_input, run_avatar_job
 from likeness.jobs.request import AvatarRequest
+from likeness.synthesis.pack import load_pack
+from likeness.synthesis.recipes import Recipe
+from likeness.synthesis.sample import Settings, ViewSample, make_dressed, make_sample
+from likeness.synthesis.views import view_angles
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,7 +46,47 @@ def main() -> int:
     shot = read_input(photo)
     save("photo", [crop(shot.color, shot.mask), *(person(second, a) for a in (0, 90, 180)), *steps(second)])
     save("fit", overlays)
+    people().save(PICTURES / "people.jpg", quality=86, optimize=True)
     return 0
+
+
+def people(count: int = 7, size: int = 228) -> Image.Image:
+    """A row of synthetic people seen more or less from in front, and below what is known about each."""
+    pack = load_pack()
+    settings = Settings(seed=3, size=size, views=1, points=0, mesh=False, avatars=0.0, sensors=("azure_kinect",))
+    columns: list[np.ndarray] = []
+    index = 0
+    while len(columns) < count:
+        items = Recipe.from_dict(make_dressed(pack, settings, index).recipe).items
+        if all(pack.assets[item].licence == "CC0-1.0" for item in items):
+            sample = make_sample(pack, settings, index)
+            view = sample.views[0]
+            if abs(view_angles(view.view, sample.posed)[0]) < 80 and view.color.mean() > 70:
+                label = (reading_picture, normal_picture, part_picture)[len(columns) % 3]
+                columns.append(np.concatenate([view.color, label(view)]))
+        index += 1
+    return Image.fromarray(np.concatenate(columns, axis=1))
+
+
+def reading_picture(view: ViewSample) -> np.ndarray:
+    """The person as the sensor reads it, near is bright."""
+    valid = view.mask & (view.depth > 0)
+    near, far = np.percentile(view.depth[valid], [1, 99])
+    grey = np.where(valid, 255 - 175 * np.clip((view.depth - near) / (far - near), 0, 1), 30).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+def normal_picture(view: ViewSample) -> np.ndarray:
+    """Normals as colours, camera axes with y up and z towards the camera."""
+    shown = (view.normal * (1, -1, -1) + 1) * 127
+    return np.where(view.outline[..., None], shown, 30).astype(np.uint8)
+
+
+def part_picture(view: ViewSample) -> np.ndarray:
+    """Body parts as colours."""
+    hues = np.random.default_rng(1).integers(60, 256, (256, 3))
+    hues[0] = 30
+    return hues[view.part].astype(np.uint8)
 
 
 def person(avatar: Avatar, degrees: float) -> Image.Image:

@@ -237,7 +237,7 @@ def test_the_set_is_large_and_its_attacks_are_real(tmp_path: Path, monkeypatch: 
         print,
         range(3),
     ],
-    ids=repr,
+    ids=["eval", "load", "huge", "object dtype", "method", "objects", "dict", "record", "slice", "builtin", "range"],
 )
 def test_what_pickle_writes_of_anything_else_is_refused(
     made: Any, protocol: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
