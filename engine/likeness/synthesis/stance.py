@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from likeness.body.model import BodyModel, load_default
+from likeness.core.frames import rodrigues
 from likeness.synthesis.bending import Bending
 from likeness.synthesis.figure import Dressed, Floats, Layer, Posed
 from likeness.synthesis.hang import KEYS, Hung, Surface, grounds_under, hang, hangs, strongest_joint
@@ -16,6 +17,8 @@ from likeness.synthesis.poses import Pose
 from likeness.synthesis.untangle import untangled
 
 Cloth = Literal["hang", "skin"]
+# Wrist -> the joint at the base of its middle finger, about which what the hand holds swings.
+KNUCKLES = {20: 25, 21: 40}
 
 
 def pose_person(
@@ -47,6 +50,10 @@ def pose_person(
         dressed = replace(dressed, layers=tuple(layers))
     vertices = untangled(dressed.layers, vertices, body, model.faces, joint)
     joints = bending.joints(pose)
+    vertices = [
+        plumb(layer, moved, joints) if layer.kind == "bag" else moved
+        for layer, moved in zip(dressed.layers, vertices, strict=True)
+    ]
     on_floor = [v for layer, v in zip(dressed.layers, vertices, strict=True) if layer.kind in ("skin", "shoe")]
     lowest = min(float(v[:, 1].min()) for v in on_floor)
     shift = np.array([-joints[0, 0], -lowest, -joints[0, 2]], np.float32)
@@ -58,6 +65,28 @@ def pose_person(
         joints + shift,
         body + shift,
     )
+
+
+def plumb(layer: Layer, vertices: Floats, joints: Floats) -> Floats:
+    """Vertices (V, 3) of a bag that one hand alone holds, swung about its knuckles until it hangs; others as they are."""
+    strongest = np.unique(layer.skin_joints[layer.skin_weights > 0.01])
+    if len(strongest) != 1 or int(strongest[0]) not in KNUCKLES:
+        return vertices
+    grip = joints[KNUCKLES[int(strongest[0])]]
+    arm = vertices.mean(0) - grip
+    turn = rotation_between(arm / max(float(np.linalg.norm(arm)), 1e-9), np.array([0.0, -1.0, 0.0]))
+    return ((vertices - grip) @ turn.T + grip).astype(np.float32)
+
+
+def rotation_between(start: NDArray, end: NDArray) -> NDArray:
+    """The least rotation (3, 3) that takes unit vector `start` (3,) to unit vector `end` (3,)."""
+    axis, cosine = np.cross(start, end), float(start @ end)
+    if cosine < -1 + 1e-9:
+        # Any axis across will do for half a turn.
+        across = np.cross(start, np.eye(3)[int(np.argmin(np.abs(start)))])
+        return rodrigues(np.pi * across / np.linalg.norm(across))
+    skew = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
+    return np.eye(3) + skew + skew @ skew / (1 + cosine)
 
 
 def _hung(
