@@ -27,10 +27,12 @@ from likeness.synthesis.scene import Scene
 from likeness.synthesis.sensor_models import Sensor
 from likeness.synthesis.stance import pose_person
 from likeness.synthesis.view import Frame, View
-from likeness.synthesis.views import draw_view, view_angles
+from likeness.synthesis.views import DISTANCE_M, draw_view, view_angles
 
 VIEWS_A_PLACE = 2
 TRIES = 12
+# Nobody records a person with a depth sensor from farther away than this.
+HELD_M = 3.6
 
 
 @dataclass(frozen=True)
@@ -172,8 +174,9 @@ def take_view(here: Setting, settings: Settings, rng: np.random.Generator) -> Vi
 def _within_reach(posed: Posed, sensor: Sensor, size: int, rng: np.random.Generator) -> tuple[View, Sensor]:
     """A drawn view whose person the sensor can read, and the sensor as it is held: nobody stands out of its range."""
     points = posed.body[::23]
+    reach = (DISTANCE_M[0], HELD_M) if sensor.width else DISTANCE_M
     for _ in range(TRIES):
-        view = draw_view(posed, rng, size)
+        view = draw_view(posed, rng, size, distance_m=reach)
         found = fitting((sensor, SENSORS["ideal"]), view, points)
         if len(found) == 2:
             break
