@@ -148,6 +148,7 @@ def _add_synthesize(commands: Any) -> None:
     command.add_argument("--cloth", choices=("hang", "skin"), default="hang", help="simulate loose cloth, or skin it")
     command.add_argument("--avatars", type=float, default=0.25, metavar="SHARE", help="share of artists' avatars")
     command.add_argument("--points", type=int, default=20_000, metavar="N", help="labelled points a person")
+    command.add_argument("--surface", action="store_true", help="also the closed outer surface of each person")
     command.add_argument("--workers", type=int, default=1, metavar="N", help="processes")
     command.add_argument("--pack", metavar="DIR", help="another people pack than the one that ships")
     command.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
@@ -255,6 +256,7 @@ def _synthesize(arguments: argparse.Namespace, terminal: Terminal) -> int:
         sensors=sensor_names(arguments.sensor),
         cloth=arguments.cloth,
         avatars=arguments.avatars,
+        mesh=arguments.surface,
         device=arguments.device,
     )
     options = SynthesizeOptions(

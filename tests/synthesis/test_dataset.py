@@ -18,7 +18,9 @@ from likeness.synthesis.sample import Settings, make_dressed, make_sample, remak
 from likeness.synthesis.stream import PeopleStream
 from scipy import ndimage
 
-SMALL = Settings(seed=5, size=160, views=2, points=2000, sensors=("azure_kinect",), cloth="skin", voxel_m=0.012)
+SMALL = Settings(
+    seed=5, size=160, views=2, points=2000, sensors=("azure_kinect",), cloth="skin", mesh=True, voxel_m=0.012
+)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch.nn import functional
+
+from likeness.synthesis.filters import gaussian
 
 _LUMINANCE = (0.2126, 0.7152, 0.0722)
 
@@ -117,11 +118,4 @@ def _grain(light: torch.Tensor, amount: float, generator: torch.Generator) -> to
 
 def blurred(picture: torch.Tensor, sigma: float) -> torch.Tensor:
     """A picture (H, W, C) through a Gaussian of `sigma` pixels, its border repeated."""
-    reach = max(1, round(3 * sigma))
-    offset = torch.arange(-reach, reach + 1, device=picture.device, dtype=torch.float32)
-    kernel = torch.exp(-0.5 * (offset / sigma) ** 2)
-    kernel = (kernel / kernel.sum())[None, None]
-    planes = picture.permute(2, 0, 1)[:, None]
-    planes = functional.pad(planes, (reach, reach, reach, reach), mode="replicate")
-    planes = functional.conv2d(planes, kernel[:, :, None, :])
-    return functional.conv2d(planes, kernel[:, :, :, None])[:, 0].permute(1, 2, 0)
+    return gaussian(picture.permute(2, 0, 1)[None], sigma)[0].permute(1, 2, 0)

@@ -29,7 +29,7 @@ VOXEL_M = 0.006
 # A sheet that is free on both sides gets this many voxels of thickness, or marching cubes would tear it.
 SHEET_VOXELS = 1.2
 # Slopes of the lines of sight: 4 level ones and those half and fully diagonal; none rises from the floor steeply.
-SIGHT_VIEWS, SIGHT_PIXELS = 32, 512
+SIGHT_VIEWS, SIGHT_PIXELS = 22, 448
 ISLAND_FACES = 200
 _SIGHT = tuple(
     step

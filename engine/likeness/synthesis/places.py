@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
 from likeness.synthesis import indoors, outdoors
+from likeness.synthesis.filters import gaussian
 from likeness.synthesis.palette import luminance
 from likeness.synthesis.scenery import FAR_M, Scenery, plain_fields
 from likeness.synthesis.surfaces import Rgb
@@ -238,34 +239,17 @@ def _mean_irradiance(environment: Floats, sun: Sun | None) -> Floats:
 def _defocus(color: Tensor, distance: Tensor, focus_m: float, blur_px: float) -> Tensor:
     """A picture (H, W, 3) blurred where it lies behind the person; at least enough to soften the stairs of edges."""
     image = color.permute(2, 0, 1)[None]
-    soft = _gauss(image, 0.65)
+    soft = gaussian(image, 0.65)
     if blur_px < 0.8:
         return soft[0].permute(1, 2, 0)
     height, width = image.shape[2:]
     step = 2 if blur_px < 4 else 4
     small = avg_pool2d(image, step, ceil_mode=True, count_include_pad=False)
-    wide = interpolate(_gauss(small, blur_px / step), size=(height, width), mode="bilinear", align_corners=False)
+    wide = interpolate(gaussian(small, blur_px / step), size=(height, width), mode="bilinear", align_corners=False)
     # The circle of confusion grows with the difference of the inverse distances.
     apart = (1 - focus_m / distance.clamp(min=focus_m)).clamp(0, 1)
-    share = _gauss((apart * 1.6).clamp(0, 1)[None, None], 1.5)
+    share = gaussian((apart * 1.6).clamp(0, 1)[None, None], 1.5)
     return (soft * (1 - share) + wide * share)[0].permute(1, 2, 0)
-
-
-def _gauss(image: Tensor, sigma: float) -> Tensor:
-    """A Gaussian blur of (1, C, H, W), edges repeated."""
-    reach = max(1, int(np.ceil(2.2 * sigma)))
-    reach = min(reach, image.shape[2] - 1, image.shape[3] - 1)
-    taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
-    taps = taps / taps.sum()
-    # Sums of shifted pictures: for few channels several times as fast as a convolution.
-    for axis, margins in ((3, (reach, reach, 0, 0)), (2, (0, 0, reach, reach))):
-        padded = torch.nn.functional.pad(image, margins, mode="replicate")
-        length = image.shape[axis]
-        total = padded.narrow(axis, 0, length) * float(taps[0])
-        for k in range(1, 2 * reach + 1):
-            total.add_(padded.narrow(axis, k, length), alpha=float(taps[k]))
-        image = total
-    return image
 
 
 def _rgb(values: NDArray) -> Rgb:

@@ -53,7 +53,7 @@ class Settings:
     sensors: tuple[str, ...] = ("azure_kinect",)
     cloth: Literal["hang", "skin"] = "hang"
     avatars: float = 0.25
-    mesh: bool = True
+    mesh: bool = False
     voxel_m: float = VOXEL_M
     device: str = "cpu"
 
