@@ -68,7 +68,7 @@ def pose_person(
 
 
 def plumb(layer: Layer, vertices: Floats, joints: Floats) -> Floats:
-    """Vertices (V, 3) of a bag that one hand alone holds, swung about its knuckles until it hangs; others as they are."""
+    """Vertices (V, 3) of a bag that one hand alone holds, swung about its knuckles until it hangs; others unchanged."""
     strongest = np.unique(layer.skin_joints[layer.skin_weights > 0.01])
     if len(strongest) != 1 or int(strongest[0]) not in KNUCKLES:
         return vertices
