@@ -86,8 +86,8 @@ class Place:
 
     floor_normal: Vector = (0.0, 1.0, 0.0)
 
-    def look(self, view: View, *, device: str | torch.device = "cpu") -> Look:
-        """The place through a camera."""
+    def look(self, view: View, *, device: str | torch.device = "cpu", sharp: bool = False) -> Look:
+        """The place through a camera. sharp: without depth of field, for who wants the depth alone."""
         height, width = view.camera.height, view.camera.width
         if self.paper is not None:
             none = torch.zeros((height, width), device=device)
@@ -103,6 +103,8 @@ class Place:
         depth = torch.where(sight.distance < FAR_M, sight.distance, torch.zeros_like(sight.distance))
         distance = float(np.linalg.norm(view.eye - np.array([0, 1.0, 0])))
         sight.color = sight.color * sight.color.new_tensor(self.gain)
+        if sharp:
+            return Look(sight.color, depth, sight.floor)
         return Look(_defocus(sight.color, sight.distance, distance, self.focus_blur * height), depth, sight.floor)
 
     def backdrop(self, view: View) -> Floats:

@@ -29,7 +29,7 @@ from likeness.synthesis.stance import pose_person
 from likeness.synthesis.view import Frame, View
 from likeness.synthesis.views import DISTANCE_M, draw_view, view_angles
 
-VIEWS_A_PLACE = 2
+VIEWS_A_PLACE = 4
 TRIES = 12
 # Nobody records a person with a depth sensor from farther away than this.
 HELD_M = 3.6
@@ -137,7 +137,7 @@ def make_sample(pack: Pack, settings: Settings, index: int, report: Report = qui
     for number in range(settings.views):
         part(report, 0.5, 1.0)(number / settings.views, "Taking pictures")
         rng = _rng(pack, settings, index, 3 + number)
-        # A place costs as much as a picture of it, and people do stay for a second one.
+        # A place costs as much as a picture of it, and people do stay for a few.
         if here is None or number % VIEWS_A_PLACE == 0:
             place = draw_place(rng)
             here = Setting(scene, posed, words, place, light_scene(scene, place))
