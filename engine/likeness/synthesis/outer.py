@@ -29,7 +29,7 @@ VOXEL_M = 0.006
 # A sheet that is free on both sides gets this many voxels of thickness, or marching cubes would tear it.
 SHEET_VOXELS = 1.2
 # Slopes of the lines of sight: 4 level ones and those half and fully diagonal; none rises from the floor steeply.
-SIGHT_VIEWS, SIGHT_PIXELS = 22, 448
+SIGHT_VIEWS, SIGHT_PIXELS = 32, 512
 ISLAND_FACES = 200
 _SIGHT = tuple(
     step
@@ -162,7 +162,7 @@ def outer_surface(posed: Posed, scene: Scene, voxel_m: float = VOXEL_M, report: 
     wall[tuple(grid.index(points).T)] = True
     report(0.3, "Carving the space around the person")
     solid = ~seen_from_afar(wall)
-    outer, normal = bounding_faces(vertices, faces, in_sight & there[:, None])
+    outer, normal = bounding_faces(vertices, faces, _patched(faces, in_sight) & there[:, None])
     thin = _thin(vertices[faces[outer]].mean(1), normal, grid, solid)
     if not len(outer):
         raise LikenessError(
@@ -272,6 +272,16 @@ def _shift(open_cells: NDArray[np.bool_], by: list[int]) -> NDArray[np.bool_]:
     target = (slice(max(a, 0), rows + min(a, 0)), slice(max(b, 0), columns + min(b, 0)))
     source = (slice(max(-a, 0), rows - max(a, 0)), slice(max(-b, 0), columns - max(b, 0)))
     out[target] = open_cells[source]
+    return out
+
+
+def _patched(faces: Ints, in_sight: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Sides in sight (F, 2), with the faces that lie wholly among those: smaller than a pixel, or in a crease."""
+    out = in_sight.copy()
+    for side in range(2):
+        near = np.zeros(int(faces.max(initial=0)) + 1, bool)
+        near[faces[in_sight[:, side]]] = True
+        out[:, side] |= near[faces].all(1) & ~in_sight.any(1)
     return out
 
 
