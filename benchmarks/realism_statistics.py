@@ -112,15 +112,21 @@ def _patches(sample: Sample) -> Floats:
     return found[np.ptp(found.reshape(len(found), -1), axis=1) < PATCH_DEPTH_M]
 
 
-def normals(sample: Sample) -> tuple[Floats, NDArray[np.bool_]]:
-    """Unit normals (h, w, 3) by central differences, and where they hold: whole neighbourhoods on one surface."""
-    depth = sample.depth.astype(float)
-    points = sample.camera.rays() * depth[..., None]
+def _slopes(sample: Sample) -> tuple[Floats, Floats]:
+    """Points and unit normals (h, w, 3) by central differences, zero at the rim."""
+    points = sample.camera.rays() * sample.depth.astype(float)[..., None]
     across, down = np.zeros_like(points), np.zeros_like(points)
     across[:, 1:-1] = points[:, 2:] - points[:, :-2]
     down[1:-1] = points[2:] - points[:-2]
     normal = np.cross(down, across)
     normal /= np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-12)
+    return points, normal
+
+
+def normals(sample: Sample) -> tuple[Floats, NDArray[np.bool_]]:
+    """Unit normals (h, w, 3) by central differences, and where they hold: whole neighbourhoods on one surface."""
+    depth = sample.depth.astype(float)
+    _, normal = _slopes(sample)
     inside = ndimage.binary_erosion(sample.person & (depth > 0), np.ones((3, 3)))
     jump = ndimage.maximum_filter(depth, 3) - ndimage.minimum_filter(depth, 3)
     return normal, inside & (jump < 0.06)
@@ -259,13 +265,7 @@ def color_statistics(sample: Sample) -> dict[str, float]:
 
 def shaded(sample: Sample) -> NDArray[np.uint8]:
     """The reading (h, w) u8 as a relief lit from the upper left."""
-    depth = sample.depth.astype(float)
-    points = sample.camera.rays() * depth[..., None]
-    across, down = np.zeros_like(points), np.zeros_like(points)
-    across[:, 1:-1] = points[:, 2:] - points[:, :-2]
-    down[1:-1] = points[2:] - points[:-2]
-    normal = np.cross(down, across)
-    normal /= np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-12)
+    points, normal = _slopes(sample)
     normal *= np.sign(-(normal * points).sum(-1, keepdims=True) + 1e-20)
     light = np.array([0.5, -0.5, -0.7]) / np.linalg.norm([0.5, -0.5, -0.7])
     bright = np.clip(normal @ light, 0, 1) * 0.85 + 0.15

@@ -26,20 +26,11 @@ from likeness.synthesis.avatar_parts import (
     part_of_joint,
 )
 from likeness.synthesis.avatar_rest import Proportions, Rest, draw_proportions, reshape, t_pose
-from likeness.synthesis.figure import KINDS, Dressed, Finish, Floats, Layer, vertex_normals
+from likeness.synthesis.figure import FINISHES, KINDS, Dressed, Floats, Layer, vertex_normals
 from likeness.synthesis.pack import AvatarSource, Pack
 
 # Longest edge after refining, metres: folds of 35 mm need a few vertices each.
 EDGE_M = 0.02
-_FINISHES = {
-    "skin": Finish(0.03, 0.45, 0.25),
-    "eye": Finish(0.04, 0.08, 0.1),
-    "hair": Finish(0.04, 0.4, 0.3),
-    "cloth": Finish(0.02, 0.85, 0.08),
-    "shoe": Finish(0.04, 0.5, 0.02),
-    "hat": Finish(0.02, 0.85, 0.05),
-    "bag": Finish(0.03, 0.6, 0.02),
-}
 _ORDER = {"skin": 0, "eye": 1, "hair": 54, "cloth": 20, "shoe": 30, "hat": 60, "bag": 50}
 
 
@@ -192,7 +183,7 @@ def _layers(
                 known=source.known,
                 sheet=number in (CLOTH, HAIR, HAT),
                 thickness_m=0.004 if number == HAIR else 0.003,
-                finish=_FINISHES[name],
+                finish=FINISHES[name],
             )
         )
     return tuple(sorted(layers, key=lambda layer: layer.order))

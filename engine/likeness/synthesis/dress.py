@@ -10,7 +10,7 @@ from likeness.synthesis.bags import accessory
 from likeness.synthesis.captions import caption, garment_words
 from likeness.synthesis.cutting import clip
 from likeness.synthesis.fabric import Fabric, paint_fabric
-from likeness.synthesis.figure import Bytes, Dressed, Finish, Layer
+from likeness.synthesis.figure import FINISHES, Bytes, Dressed, Finish, Layer
 from likeness.synthesis.garments import MADE, hang, made_piece, opened
 from likeness.synthesis.hair import grown_hair
 from likeness.synthesis.hair_colors import HairColor, hair_words
@@ -28,17 +28,6 @@ THICKNESS_M = {"coat": 0.005, "hoodie": 0.004, "sweater": 0.004, "scarf": 0.004,
 GAP_M, TUCK_M = 0.003, 0.04
 TEXTURE_PX, SKIN_PX = 512, 1024
 HAIR_GAP_M, HAIR_ORDER, BEARD_ORDER = 0.005, 54, 3
-FINISHES = {
-    "skin": Finish(0.03, 0.45, 0.25),
-    "eye": Finish(0.04, 0.08, 0.1),
-    "hair": Finish(0.04, 0.4, 0.3),
-    "cloth": Finish(0.02, 0.85, 0.08),
-    "shoe": Finish(0.04, 0.5, 0.02),
-    "hat": Finish(0.02, 0.85, 0.05),
-    "glasses": Finish(0.06, 0.15, 0.0),
-    "bag": Finish(0.03, 0.6, 0.02),
-    "beard": Finish(0.03, 0.5, 0.3),
-}
 _KIND_OF_SLOT = {"bag": "bag", "shoes": "shoe", "boots": "shoe", "hat": "hat", "glasses": "glasses"}
 
 

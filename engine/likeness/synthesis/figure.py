@@ -34,6 +34,20 @@ class Finish:
     infrared: float | None = None
 
 
+# How each kind is finished where nothing more is known of it.
+FINISHES = {
+    "skin": Finish(0.03, 0.45, 0.25),
+    "eye": Finish(0.04, 0.08, 0.1),
+    "hair": Finish(0.04, 0.4, 0.3),
+    "cloth": Finish(0.02, 0.85, 0.08),
+    "shoe": Finish(0.04, 0.5, 0.02),
+    "hat": Finish(0.02, 0.85, 0.05),
+    "glasses": Finish(0.06, 0.15, 0.0),
+    "bag": Finish(0.03, 0.6, 0.02),
+    "beard": Finish(0.03, 0.5, 0.3),
+}
+
+
 @dataclass(frozen=True)
 class Layer:
     """One textured part of a person.
