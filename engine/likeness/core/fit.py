@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from . import hands
 from .camera import Camera
 from .errors import LikenessError
 
 LIMBS = ("head", "torso", "left_arm", "right_arm", "left_leg", "right_leg")
+#: Sets of shape directions that betas may belong to.
+PEOPLE = ("adults", "children")
+_MAX_JOINTS, _MAX_BETAS = 100, 1000
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,8 @@ class Fit:
     pose: (J, 3) f32 axis-angle; pose[0] is the root's orientation in camera axes (SMPL's convention: it turns about
     the rest pelvis), so an upright person who faces the camera has pose[0] = (pi, 0, 0).
     betas: (K,) f32. translation: (3,) f32 metres. confidence: limb -> 0..1.
-    residuals: figures with units in their names.
+    residuals: figures with units in their names. people: whose shape directions the betas belong to, `adults` or
+    `children`.
     """
 
     pose: np.ndarray
@@ -30,6 +35,23 @@ class Fit:
     camera: Camera
     confidence: dict[str, float] = field(default_factory=dict)
     residuals: dict[str, float] = field(default_factory=dict)
+    people: str = "adults"
+
+    def with_joints(self, count: int) -> Fit:
+        """The fit with a pose of `count` joints, 24, 52 or 55: fingers that are missing are relaxed (core/hands.py).
+
+        Raises LikenessError("body.joints") where that is not possible.
+        """
+        if len(self.pose) == count:
+            return self
+        try:
+            return replace(self, pose=hands.with_joints(self.pose, count))
+        except ValueError as error:
+            raise LikenessError(
+                "body.joints",
+                f"The body fit poses {len(self.pose)} joints, and the body has {count}.",
+                "Use a fit of the same kind of body, or make it again with `likeness fit`.",
+            ) from error
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -40,6 +62,7 @@ class Fit:
             "camera": self.camera.to_dict(),
             "confidence": dict(self.confidence),
             "residuals": dict(self.residuals),
+            "people": self.people,
         }
 
     @classmethod
@@ -49,9 +72,12 @@ class Fit:
             pose = np.asarray(data["pose"], np.float32).reshape(-1, 3)
             betas = np.asarray(data["betas"], np.float32).reshape(-1)
             translation = np.asarray(data["translation"], np.float32).reshape(3)
-            finite = all(np.isfinite(a).all() for a in (pose, betas, translation))
-            if not finite:
+            if not all(np.isfinite(a).all() for a in (pose, betas, translation)):
                 raise ValueError("a number is not finite")
+            if not 0 < len(pose) <= _MAX_JOINTS or len(betas) > _MAX_BETAS:
+                raise ValueError(f"it has {len(pose)} joints and {len(betas)} shape numbers")
+            if data.get("people", "adults") not in PEOPLE:
+                raise ValueError("it belongs to a body that this version does not know")
             return cls(
                 pose=pose,
                 betas=betas,
@@ -59,8 +85,9 @@ class Fit:
                 camera=Camera.from_dict(data["camera"]),
                 confidence={str(k): float(v) for k, v in dict(data.get("confidence", {})).items()},
                 residuals={str(k): float(v) for k, v in dict(data.get("residuals", {})).items()},
+                people=str(data.get("people", "adults")),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise LikenessError(
                 "body.fit", f"The body fit cannot be read: {error}.", "Make it again with `likeness fit`."
             ) from error
