@@ -8,7 +8,7 @@ from likeness.body.model import load_default
 from likeness.core.camera import Camera
 from likeness.core.errors import LikenessError
 from likeness.core.fit import Fit
-from likeness.core.hands import RELAXED, with_joints
+from likeness.core.hands import RELAXED_FINGERS, beyond_body, with_joints
 from scipy.spatial.transform import Rotation
 
 
@@ -57,7 +57,15 @@ def test_widening_and_narrowing_is_the_same_pose(seed, scale):
 def test_a_clip_widens_frame_by_frame():
     clip = np.stack([_pose(k) for k in range(3)])
     np.testing.assert_allclose(with_joints(clip, 52), [with_joints(p, 52) for p in clip], atol=1e-6)
-    assert with_joints(clip, 52).shape == (3, 52, 3) and RELAXED.shape == (2, 15, 3)
+    assert with_joints(clip, 52).shape == (3, 52, 3)
+
+
+def test_hands_that_do_nothing_stand_the_same_however_they_came_about():
+    still = with_joints(np.zeros((24, 3)), 52)
+    np.testing.assert_allclose(still[22:], RELAXED_FINGERS, atol=1e-6)
+    np.testing.assert_array_equal(beyond_body(52), RELAXED_FINGERS)
+    np.testing.assert_array_equal(beyond_body(55)[3:], RELAXED_FINGERS)
+    assert not beyond_body(24).any()
 
 
 def test_a_fit_of_24_joints_serves_a_body_of_52():

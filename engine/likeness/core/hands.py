@@ -15,18 +15,32 @@ BODY_JOINTS = 22
 LAYOUTS = (24, 52, 55)
 _HAND_JOINTS = 15
 _MIDDLE_KNUCKLE = 3
-#: (15, 3) axis-angle of a left hand that does nothing, radians, relative to the flat hand of the T pose.
-RELAXED_LEFT = np.array(
+# Index, middle, pinky, ring and thumb of a left hand that does nothing, three joints each from the knuckle out:
+# axis-angle relative to the flat hand of the T pose, radians.
+_LEFT = np.array(
     [
-        [0.03, 0.10, -0.24], [0.05, 0.02, -0.45], [0.02, 0.01, -0.24],
-        [-0.05, 0.03, -0.34], [-0.04, 0.02, -0.56], [-0.02, 0.01, -0.31],
-        [-0.16, -0.10, -0.39], [-0.23, 0.02, -0.55], [-0.12, 0.01, -0.29],
-        [-0.12, -0.04, -0.40], [-0.15, 0.02, -0.61], [-0.08, 0.01, -0.34],
-        [0.21, 0.04, 0.08], [0.09, 0.18, 0.06], [0.10, 0.21, 0.07],
-    ]
+        [0.026, 0.095, -0.240], [0.046, 0.016, -0.451], [0.025, 0.009, -0.243],
+        [-0.051, 0.025, -0.345], [-0.044, 0.020, -0.556], [-0.025, 0.011, -0.313],
+        [-0.158, -0.098, -0.392], [-0.226, 0.019, -0.548], [-0.120, 0.010, -0.290],
+        [-0.121, -0.037, -0.403], [-0.152, 0.022, -0.609], [-0.084, 0.012, -0.339],
+        [0.209, 0.038, 0.076], [0.088, 0.180, 0.061], [0.102, 0.210, 0.071],
+    ],
+    np.float32,
 )  # fmt: skip
-#: (2, 15, 3): the left hand and its mirror image.
-RELAXED = np.stack([RELAXED_LEFT, RELAXED_LEFT * [1.0, -1.0, -1.0]])
+#: (30, 3) f32 axis-angle of SMPL-H's finger joints, left hand first: what fits assume, since pictures of whole people
+#: show no fingers.
+RELAXED_FINGERS = np.concatenate([_LEFT, _LEFT * np.array([1, -1, -1], np.float32)])
+
+
+def beyond_body(joints: int) -> np.ndarray:
+    """(joints - 22, 3) f32: how the joints after the body's stand in a layout of so many joints at rest or relaxed.
+
+    SMPL's two hands (24) stay straight, SMPL-H's fingers (52) relax; so do the last thirty of SMPL-X (55).
+    """
+    rest = np.zeros((joints - BODY_JOINTS, 3), np.float32)
+    if len(rest) >= len(RELAXED_FINGERS):
+        rest[-len(RELAXED_FINGERS) :] = RELAXED_FINGERS
+    return rest
 
 
 def with_joints(pose: np.ndarray, count: int) -> np.ndarray:
@@ -55,13 +69,15 @@ def with_joints(pose: np.ndarray, count: int) -> np.ndarray:
 
 def _fingers_of(hands: np.ndarray) -> np.ndarray:
     """Turns of the two hands (..., 2, 3) -> (..., 30, 3)."""
-    out = np.broadcast_to(RELAXED, (*hands.shape[:-1], _HAND_JOINTS, 3)).copy()
+    relaxed = RELAXED_FINGERS.reshape(2, _HAND_JOINTS, 3).astype(np.float64)
+    out = np.broadcast_to(relaxed, (*hands.shape[:-1], _HAND_JOINTS, 3)).copy()
     turns = rodrigues(hands.astype(np.float64))[..., None, :, :]
-    out[..., ::3, :] = axis_angle(turns @ rodrigues(RELAXED[:, ::3]))
+    out[..., ::3, :] = axis_angle(turns @ rodrigues(relaxed[:, ::3]))
     return out.reshape(*hands.shape[:-2], 2 * _HAND_JOINTS, 3)
 
 
 def _hands_of(fingers: np.ndarray) -> np.ndarray:
     """(..., 30, 3) -> the two hands' turns (..., 2, 3), as the middle fingers' knuckles show them."""
     knuckles = fingers.reshape(*fingers.shape[:-2], 2, _HAND_JOINTS, 3)[..., _MIDDLE_KNUCKLE, :].astype(np.float64)
-    return axis_angle(rodrigues(knuckles) @ np.swapaxes(rodrigues(RELAXED[:, _MIDDLE_KNUCKLE]), -1, -2))
+    relaxed = RELAXED_FINGERS.reshape(2, _HAND_JOINTS, 3)[:, _MIDDLE_KNUCKLE].astype(np.float64)
+    return axis_angle(rodrigues(knuckles) @ np.swapaxes(rodrigues(relaxed), -1, -2))
