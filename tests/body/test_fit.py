@@ -17,6 +17,7 @@ from likeness.core.camera import Camera
 from likeness.core.capture import Capture
 from likeness.core.errors import LikenessError
 from likeness.core.frames import axis_angle, rodrigues
+from likeness.core.hands import RELAXED_FINGERS
 
 CAMERA = Camera(420.0, 420.0, 149.5, 199.5, 300, 400)
 LIMBS = [1, 2, 4, 5, 7, 8, 12, 15, 16, 17, 18, 19, 20, 21]
@@ -82,6 +83,22 @@ def somebody(model, turn_deg=0.0, with_depth=True):
 def joint_error(model, fit, joints):
     found = model.posed(fit.betas, fit.pose, fit.translation)[1]
     return np.linalg.norm(found - joints, axis=1)[LIMBS]
+
+
+def test_fingers_relax_in_a_body_that_has_them_and_a_given_start_is_kept():
+    model = load_default("smplh", betas=30)
+    capture, landmarks, _ = somebody(load_default())
+    fit = fit_body(capture, model, landmarks)
+    assert fit.pose.shape == (52, 3) and fit.betas.shape == (30,)
+    assert np.array_equal(fit.pose[22:], RELAXED_FINGERS)
+    # Landmarks that lie do not move what somebody posed.
+    liar = replace(landmarks, world=landmarks.world[::-1].copy())
+    again = fit_body(capture, model, liar, start=fit)
+    moved = (
+        model.posed(again.betas, again.pose, again.translation)[1]
+        - model.posed(fit.betas, fit.pose, fit.translation)[1]
+    )
+    assert np.linalg.norm(moved[:22], axis=1).mean() < 0.02
 
 
 @pytest.mark.parametrize("turn_deg", [0, 150])

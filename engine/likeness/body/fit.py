@@ -19,6 +19,8 @@ from likeness.body.pose_prior import PosePrior, load_prior
 from likeness.core.capture import Capture
 from likeness.core.errors import LikenessError
 from likeness.core.fit import Fit
+from likeness.core.frames import rodrigues
+from likeness.core.hands import BODY_JOINTS
 from likeness.core.progress import Report, quiet
 
 __all__ = ["draw_overlay", "fit_body"]
@@ -54,13 +56,27 @@ USUAL_STATURE_M = 1.72
 HIDDEN_M = 0.16
 
 
-def fit_body(capture: Capture, model: BodyModel, landmarks: Landmarks, *, report: Report = quiet, seed: int = 0) -> Fit:
+# Radians by which a joint of a pose that the artist made may turn.
+START_SIGMA = 0.25
+
+
+def fit_body(
+    capture: Capture,
+    model: BodyModel,
+    landmarks: Landmarks,
+    *,
+    report: Report = quiet,
+    seed: int = 0,
+    start: Fit | None = None,
+) -> Fit:
     """Pose, shape and place of the body in camera space.
 
     Uses landmarks, the outline and depth where the capture has it; without depth the scale comes from the body's mean
     stature. Limbs that nobody saw keep a usual pose and a low confidence. residuals: landmark_px (median miss of
     BlazePose's points), surface_m (median distance of depth readings to the body; RGB-D only), outline_m (mean overflow
     out of the mask), stature_m, swapped (1 where BlazePose's left and right were exchanged).
+    model: in SMPL's layout (24 joints) or SMPL-H's (52, the fingers relaxed); the fit's pose has as many joints.
+    start: a pose to begin with and to stay near, as an artist made it; then nothing is guessed from the landmarks.
     Raises LikenessError("body.no_landmarks") where fewer than four body points are seen.
     """
     evidence = observe(capture, landmarks, np.random.default_rng(seed))
@@ -71,6 +87,11 @@ def fit_body(capture: Capture, model: BodyModel, landmarks: Landmarks, *, report
             "Use a picture that shows the person from head to knees or more.",
         )
     fitter = _Fitter(capture, model, report)
+    if start is not None:
+        chosen = fitter.given(evidence, start)
+        fitter.refine(chosen)
+        report(1.0, "Body fitted")
+        return fitter.result(chosen, False)
     first = fitter.rough(evidence)
     other = fitter.rough(evidence.swapped())
     swapped = other.energy < first.energy - (SWAP_GAIN if evidence.has_depth else SWAP_GAIN_PHOTO)
@@ -88,6 +109,7 @@ class _Trial:
     unknowns: Unknowns
     term: LandmarkTerm
     energy: float
+    near: torch.Tensor | None = None
 
 
 class _Fitter:
@@ -140,6 +162,17 @@ class _Fitter:
         last = minimise(energy(1.0, 1.0, 16.0, 0.06), everything, 25, self._tick("Posing the body"))
         return _Trial(evidence, unknowns, term, last)
 
+    def given(self, evidence: Evidence, start: Fit) -> _Trial:
+        """A pose that somebody made, of a body with these or other betas."""
+        pose = torch.zeros(24, 3)
+        pose[1:BODY_JOINTS] = torch.from_numpy(start.pose[1:BODY_JOINTS])
+        betas = torch.zeros(self.model.betas_count)
+        shared = min(len(betas), len(start.betas))
+        betas[:shared] = torch.from_numpy(start.betas[:shared])
+        unknowns = Unknowns.at(rodrigues(start.pose[0].astype(np.float64)), pose, betas)
+        unknowns.move_to(start.translation)
+        return _Trial(evidence, unknowns, LandmarkTerm.of(evidence), 0.0, near=pose)
+
     def refine(self, trial: _Trial) -> None:
         """Everything against outline, depth and landmarks."""
         matcher = Matcher(self.model, trial.evidence, self.depth)
@@ -152,7 +185,10 @@ class _Fitter:
             def energy(
                 pairs: Pairs = pairs, landmark: float = landmark, prior: float = prior, shape: float = shape
             ) -> torch.Tensor:
-                return self._full_energy(trial, pairs, outline, landmark) + self._priors(trial.unknowns, prior, shape)
+                total = self._full_energy(trial, pairs, outline, landmark)
+                if trial.near is not None:
+                    total = total + 0.5 * ((trial.unknowns.pose - trial.near) / START_SIGMA).square().sum()
+                return total + self._priors(trial.unknowns, prior, shape)
 
             minimise(energy, leaves, STEPS_A_ROUND, self._tick("Fitting the body to the capture"))
 
@@ -238,7 +274,7 @@ class _Fitter:
             for limb, ids in LIMB_POINTS.items()
         }
         return Fit(
-            pose=trial.unknowns.full_pose(),
+            pose=trial.unknowns.full_pose(len(self.model.parents)),
             betas=trial.unknowns.betas.detach().numpy().copy(),
             translation=trial.unknowns.translation.detach().numpy().copy(),
             camera=self.capture.camera,

@@ -11,10 +11,9 @@ from likeness.body.fit_observe import Evidence
 from likeness.body.lbs import BodyTensors, lbs, rotation_matrices, with_landmarks
 from likeness.body.model import BodyModel
 from likeness.core.frames import axis_angle
+from likeness.core.hands import BODY_JOINTS, beyond_body
 from scipy.spatial import cKDTree
 
-# The hands' own joints stay as in the rest pose: BlazePose does not resolve fingers.
-POSED_JOINTS = 22
 # Metres that clothing, hair and shoes usually stand off the body, by part.
 STANDOFF_M = {"head": 0.02, "neck": 0.015, "hand": 0.01, "foot": 0.02, "forearm": 0.02, "torso": 0.03}
 STANDOFF_ELSE_M = 0.025
@@ -77,9 +76,10 @@ class Unknowns:
             self.place_steps.copy_(torch.as_tensor(translation, dtype=torch.float32) / PLACE_STEP_M)
 
     def body(self, tensors: BodyTensors) -> tuple[torch.Tensor, torch.Tensor]:
-        """Vertices (V, 3) and joints (24, 3) in camera space."""
-        free = self.pose[1:POSED_JOINTS]
-        still = torch.zeros(24 - POSED_JOINTS, 3)
+        """Vertices (V, 3) and joints (J, 3) in camera space."""
+        free = self.pose[1:BODY_JOINTS]
+        # Hands stay relaxed: BlazePose does not resolve fingers.
+        still = torch.from_numpy(beyond_body(len(tensors.parents)))
         # The root rotates last, outside the chain, so that its unknown stays small and far from a half turn.
         pose = torch.cat([torch.zeros(1, 3), free, still])
         vertices, joints = lbs(tensors, self.betas[None], pose[None], torch.zeros(1, 3))
@@ -88,13 +88,12 @@ class Unknowns:
         place = pelvis + self.translation
         return (vertices[0] - pelvis) @ rotation.T + place, (joints[0] - pelvis) @ rotation.T + place
 
-    def full_pose(self) -> np.ndarray:
-        """(24, 3) axis-angle with the root in camera axes."""
+    def full_pose(self, joints: int) -> np.ndarray:
+        """(J, 3) axis-angle in a layout of so many joints, with the root in camera axes."""
         rotation = (rotation_matrices(self.turn) @ self.root).detach().double().numpy()
         pose = self.pose.detach().double().numpy().copy()
         pose[0] = axis_angle(rotation)
-        pose[POSED_JOINTS:] = 0.0
-        return pose.astype(np.float32)
+        return np.concatenate([pose[:BODY_JOINTS], beyond_body(joints)]).astype(np.float32)
 
     @property
     def leaves(self) -> list[torch.Tensor]:
