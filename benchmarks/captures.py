@@ -29,7 +29,7 @@ from likeness.core.capture import Capture
 from likeness.core.surface import CapturedSurface
 from likeness.jobs.avatar_job import find_person
 from likeness.surface.draped import drape, posed_mesh
-from likeness.surface.metrics import surface_quality
+from likeness.surface.evaluation.quality import surface_quality
 from likeness.surface.refine import vertex_normals
 from likeness.surface.view import Rays
 from PIL import Image

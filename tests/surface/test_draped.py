@@ -13,7 +13,8 @@ from likeness.core.errors import LikenessError, cancelled
 from likeness.core.fit import Fit
 from likeness.core.surface import CapturedSurface
 from likeness.surface.draped import drape, posed_mesh
-from likeness.surface.metrics import point_to_surface, surface_quality
+from likeness.surface.evaluation.distance import point_to_surface
+from likeness.surface.evaluation.quality import surface_quality
 
 from .conftest import disturbed, dressed, photographed, standing
 

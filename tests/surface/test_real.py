@@ -12,7 +12,7 @@ from likeness.body.landmarks import detect
 from likeness.body.model import BodyModel
 from likeness.capture import read_capture
 from likeness.surface.draped import drape
-from likeness.surface.metrics import surface_quality
+from likeness.surface.evaluation.quality import surface_quality
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ from ..core.job import JobFolder
 from ..core.progress import Report, quiet
 from ..core.surface import CapturedSurface
 from ..surface.draped import drape
-from ..surface.metrics import surface_quality
+from ..surface.evaluation.quality import surface_quality
 from .defect import as_likeness_error
 from .device import resolve_device
 from .progress import Emit, Tracker

@@ -67,10 +67,14 @@ class Rays:
         self._scene = EmbreeScene()
         self._mesh = TriangleMesh(self._scene, np.ascontiguousarray(self.vertices[self.faces]))
 
-    def cast(self, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """First hits of rays from the origin along (N, 3): face (N,), -1 where there is none, and (N,) multiples."""
+    def cast(self, directions: np.ndarray, origins: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """First hits of rays along (N, 3): face (N,), -1 where there is none, and (N,) multiples.
+
+        They start at the camera's centre unless origins (N, 3) are given.
+        """
         directions = np.ascontiguousarray(directions.reshape(-1, 3), np.float32)
-        hit = self._scene.run(np.zeros_like(directions), directions, output=1)
+        start = np.zeros_like(directions) if origins is None else np.ascontiguousarray(origins, np.float32)
+        hit = self._scene.run(start, directions, output=1)
         return hit["primID"].astype(np.int64), hit["tfar"].astype(np.float64)
 
     def visible(self, tolerance_m: float = 0.004) -> np.ndarray:

@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from likeness.core.camera import Camera
 from likeness.core.surface import CapturedSurface
-from likeness.surface.metrics import overlap, point_to_surface, silhouette, surface_quality
+from likeness.surface.evaluation.distance import point_to_surface
+from likeness.surface.evaluation.outline import overlap, silhouette
+from likeness.surface.evaluation.quality import surface_quality
 
 from .conftest import KINECT, photographed
 
