@@ -80,7 +80,11 @@ def _add_input_options(command: argparse.ArgumentParser) -> None:
 
 
 def _add_job_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--body", metavar="FIT", help="use this body fit (made by `likeness fit`)")
+    command.add_argument(
+        "--body", metavar="FIT", help="use this body: a .fit folder, its JSON, or SMPL parameters (.npz)"
+    )
+    command.add_argument("--keypoints", metavar="FILE", help="joints in the picture (own layout, OpenPose, COCO)")
+    command.add_argument("--body-model", metavar="FILE", help="SMPL, SMPL-H or SMPL-X from its makers (.pkl, .npz)")
     command.add_argument("--preset", choices=("preview", "standard", "best"), default="standard")
     command.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     command.add_argument("--seed", type=int, default=0)
@@ -100,10 +104,10 @@ def _add_avatar_command(commands: Any, name: str, target: str, target_help: str,
 
 
 def _add_fit(commands: Any) -> None:
-    text = "fit the body alone: parameters, camera, overlay picture"
+    text = "fit the body alone: parameters, camera, overlay pictures, confidence; --body FIT is where it begins"
     command = commands.add_parser("fit", help=text, description=text)
-    command.add_argument("input", metavar="CAPTURE|PHOTO", help=_CAPTURE_HELP + ", or a photo")
-    command.add_argument("--out", required=True, metavar="FIT.json", help="the fit; the overlay is written beside it")
+    command.add_argument("input", nargs="+", metavar="CAPTURE|PHOTO", help=_CAPTURE_HELP + ", or a photo")
+    command.add_argument("--out", required=True, metavar="NAME.fit", help="the fit's folder")
     _add_input_options(command)
     _add_job_options(command)
     command.set_defaults(run=_fit)
@@ -187,6 +191,8 @@ def _job_params(arguments: argparse.Namespace) -> dict[str, Any]:
         "focal_px": arguments.focal,
         "person": _person(arguments),
         "body": arguments.body,
+        "keypoints": arguments.keypoints,
+        "body_model": arguments.body_model,
         "preset": arguments.preset,
         "device": arguments.device,
         "seed": arguments.seed,
@@ -201,10 +207,10 @@ def _person(arguments: argparse.Namespace) -> int:
 
 
 def _fit(arguments: argparse.Namespace, terminal: Terminal) -> int:
-    from .jobs.fit_job import run_fit_job
+    from .jobs.fit_job import fit_request, run_fit_job
 
-    out = run_fit_job(arguments.input, Path(arguments.out), _job_params(arguments), terminal.progress, _stopper())
-    return terminal.done({"fit": str(out)})
+    request = fit_request(_job_params(arguments) | {"out": arguments.out, "input": arguments.input})
+    return terminal.done({"fit": str(run_fit_job(request, terminal.progress, _stopper()))})
 
 
 def _inspect(arguments: argparse.Namespace, terminal: Terminal) -> int:

@@ -42,6 +42,7 @@ class Server:
             "inspect": self._inspect,
             "reconstruct": self._avatar,
             "elicit": self._avatar,
+            "fit": self._fit,
             "cancel": self._cancel_job,
         }
 
@@ -130,28 +131,40 @@ class Server:
         return inspect_input(params)
 
     def _avatar(self, params: dict[str, Any]) -> dict[str, Any]:
+        from .jobs.avatar_job import run_avatar_job
         from .jobs.request import avatar_request
 
+        return self._start(avatar_request, run_avatar_job, params, "avatar")
+
+    def _fit(self, params: dict[str, Any]) -> dict[str, Any]:
+        from .jobs.fit_job import fit_request, run_fit_job
+
+        return self._start(fit_request, run_fit_job, params, "fit")
+
+    def _start(
+        self, check: Callable[[dict[str, Any]], Any], work: Callable[..., Any], params: dict[str, Any], result: str
+    ) -> dict[str, Any]:
+        """Make a job of a request; `done` tells the path of its outcome under the name `result`."""
         if self._thread is not None and self._thread.is_alive():
             raise LikenessError(
                 "engine.busy", "The engine is already making an avatar.", "Wait until it is done, or cancel it."
             )
-        request = avatar_request(params)
+        request = check(params)
         job = uuid.uuid4().hex
         self._job, self._cancel = job, threading.Event()
-        self._pending = threading.Thread(target=self._run, args=(job, request, self._cancel), daemon=True)
+        run = (job, work, request, result, self._cancel)
+        self._pending = threading.Thread(target=self._run, args=run, daemon=True)
         return {"job": job}
 
-    def _run(self, job: str, request: Any, cancel: threading.Event) -> None:
-        from .jobs.avatar_job import run_avatar_job
+    def _run(self, job: str, work: Callable[..., Any], request: Any, result: str, cancel: threading.Event) -> None:
         from .jobs.defect import as_likeness_error
 
         def emit(event: dict[str, Any]) -> None:
             self._send(protocol.notification("progress", {"job": job, **event}))
 
         try:
-            path = run_avatar_job(request, emit, cancel)
-            self._send(protocol.notification("done", {"job": job, "avatar": str(path)}))
+            path = work(request, emit, cancel)
+            self._send(protocol.notification("done", {"job": job, result: str(path)}))
         except BaseException as error:  # noqa: BLE001 - a job's thread ends with a message, whatever happened
             shown = as_likeness_error(error)
             self._send(protocol.notification("failed", {"job": job, **shown.to_dict()}))

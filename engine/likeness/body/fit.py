@@ -68,6 +68,7 @@ def fit_body(
     report: Report = quiet,
     seed: int = 0,
     start: Fit | None = None,
+    hold_pose: bool = False,
 ) -> Fit:
     """Pose, shape and place of the body in camera space.
 
@@ -76,11 +77,12 @@ def fit_body(
     BlazePose's points), surface_m (median distance of depth readings to the body; RGB-D only), outline_m (mean overflow
     out of the mask), stature_m, swapped (1 where BlazePose's left and right were exchanged).
     model: in SMPL's layout (24 joints) or SMPL-H's (52, the fingers relaxed); the fit's pose has as many joints.
-    start: a pose to begin with and to stay near, as an artist made it; then nothing is guessed from the landmarks.
+    start: a pose to begin with and to stay near, as an artist made it; then nothing is guessed from the landmarks,
+    and they may be none. hold_pose: the start's limbs stay as they are, the body's shape, place and turn are fitted.
     Raises LikenessError("body.no_landmarks") where fewer than four body points are seen.
     """
     evidence = observe(capture, landmarks, np.random.default_rng(seed))
-    if (evidence.trust[11:] > 0.4).sum() < 4:
+    if start is None and (evidence.trust[11:] > 0.4).sum() < 4:
         raise LikenessError(
             "body.no_landmarks",
             f"Too little of the person in {capture.name} is visible to fit a body.",
@@ -89,7 +91,7 @@ def fit_body(
     fitter = _Fitter(capture, model, report)
     if start is not None:
         chosen = fitter.given(evidence, start)
-        fitter.refine(chosen)
+        fitter.refine(chosen, hold_pose)
         report(1.0, "Body fitted")
         return fitter.result(chosen, False)
     first = fitter.rough(evidence)
@@ -173,11 +175,12 @@ class _Fitter:
         unknowns.move_to(start.translation)
         return _Trial(evidence, unknowns, LandmarkTerm.of(evidence), 0.0, near=pose)
 
-    def refine(self, trial: _Trial) -> None:
-        """Everything against outline, depth and landmarks."""
+    def refine(self, trial: _Trial, hold_pose: bool = False) -> None:
+        """Everything (or everything but the limbs' pose) against outline, depth and landmarks."""
         matcher = Matcher(self.model, trial.evidence, self.depth)
         outline = OutlineTerm.of(trial.evidence)
-        leaves = trial.unknowns.leaves
+        unknowns = trial.unknowns
+        leaves = [leaf for leaf in unknowns.leaves if not (hold_pose and leaf is unknowns.pose_steps)]
         rounds = DEPTH_ROUNDS if trial.evidence.has_depth else PHOTO_ROUNDS
         for reach, landmark, prior, shape in rounds:
             pairs = matcher.pair(trial.unknowns, reach)
@@ -258,12 +261,13 @@ class _Fitter:
             rest = trial.unknowns.betas.numpy()
         height = float(np.ptp(self.model.rest(rest)[0][:, 1]))
         residuals = {
-            "landmark_px": float(np.median(miss[trial.evidence.trust > 0])),
             "outline_m": float(overflow.sqrt()),
             "stature_m": height,
             "swapped": float(swapped),
             "energy": trial.energy,
         }
+        if (trial.evidence.trust > 0).any():
+            residuals["landmark_px"] = float(np.median(miss[trial.evidence.trust > 0]))
         if trial.evidence.has_depth:
             residuals["surface_m"] = float(np.median(offset)) if len(offset) else float("inf")
             residuals["surface_paired"] = len(offset) / len(trial.evidence.cloud)

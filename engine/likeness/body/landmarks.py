@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from likeness.body.blazepose import Detection, Networks, Picture, PoseAnswer, Region, networks, region_between
+from likeness.core.keypoints import NAMES
 
 # A person is believed when the landmark network says so; the detector alone also fires on trousers on a line.
 MIN_PERSON_SCORE = 0.5
@@ -14,13 +15,6 @@ MIN_DETECTION_SCORE = 0.4
 MIN_PERSON_PX = 48.0
 # Behind transparent pixels: a grey that is neither skin nor a common background of training pictures.
 BACKDROP = 128
-NAMES = (
-    "nose", "left_eye_inner", "left_eye", "left_eye_outer", "right_eye_inner", "right_eye", "right_eye_outer",
-    "left_ear", "right_ear", "mouth_left", "mouth_right", "left_shoulder", "right_shoulder", "left_elbow",
-    "right_elbow", "left_wrist", "right_wrist", "left_pinky", "right_pinky", "left_index", "right_index",
-    "left_thumb", "right_thumb", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
-    "left_heel", "right_heel", "left_foot_index", "right_foot_index",
-)  # fmt: skip
 MIRROR = tuple(NAMES.index(name.replace("left", "~").replace("right", "left").replace("~", "right")) for name in NAMES)
 
 
@@ -61,6 +55,17 @@ def detect(color: np.ndarray) -> list[Landmarks]:
             for detection in net.people(picture, view, MIN_DETECTION_SCORE):
                 _add(people, _look(net, picture, detection))
     return sorted(people, key=lambda person: -person.score * _height(person))
+
+
+def look_at(color: np.ndarray, hips: np.ndarray, reach: np.ndarray) -> Landmarks:
+    """Landmarks (however doubtful, see `score`) of somebody who is known to be in a picture (H, W, 3 or 4) uint8.
+
+    hips (2,) px: the middle of the hips; reach (2,) px: a point on the circle around the body, above the head.
+    """
+    picture, net = Picture(over_grey(color)), networks()
+    answer = net.pose(picture, region_between(hips, reach))
+    again = net.pose(picture, answer.next_region) if answer.score >= MIN_PERSON_SCORE else answer
+    return _landmarks(max(answer, again, key=lambda each: each.score))
 
 
 def over_grey(color: np.ndarray) -> np.ndarray:

@@ -69,7 +69,7 @@ def read_given_pose(path: Path) -> GivenPose:
         pelvis = _pelvis(data)
         focal = _numbers(data, _FOCALS)
         shape = _numbers(data, _SHAPES)
-        if focal is not None and not (1 <= len(focal) <= 2 and 1 < focal.min() and focal.max() < 1e6):
+        if focal is not None and not (1 <= len(focal) <= 2 and focal.min() > 1 and focal.max() < 1e6):
             raise ValueError("its focal length is not usable")
     except (TypeError, ValueError, OverflowError) as error:
         raise _refuse(path, str(error)) from error

@@ -14,23 +14,20 @@ import numpy as np
 from .. import __version__
 from ..asset.build import build_avatar
 from ..asset.texture import encode_png
-from ..body.fit import draw_overlay, fit_body
-from ..body.landmarks import BACKDROP, Landmarks, detect
-from ..body.model import BodyModel, load_default
-from ..capture import read_capture, read_photo
 from ..core.avatar import Avatar, write_avatar
 from ..core.capture import Capture
 from ..core.errors import CANCELLED, LikenessError
-from ..core.files import read_json, write_bytes
+from ..core.files import write_bytes
 from ..core.fit import Fit
 from ..core.job import JobFolder
-from ..core.progress import Report, quiet
 from ..core.surface import CapturedSurface
 from ..surface.draped import drape
 from ..surface.evaluation.quality import surface_quality
+from .body_stage import fit_person, overlay_picture, read_for
 from .defect import as_likeness_error
 from .device import resolve_device
 from .progress import Emit, Tracker
+from .reading import find_person as find_person
 from .request import AvatarRequest
 from .weights import weight_hashes
 
@@ -42,80 +39,10 @@ STAGES = {"read": 2.0, "body": 7.0, "surface": 16.0, "colour": 9.0, "write": 1.0
 #: Peak of a job at the standard preset (benchmarks/whole_path.py), for the panel's estimate.
 MEMORY_GB = 1.2
 
-#: Someone else in the picture shares a point or two with the mask; the person under it shares most of them.
-_LEAST_SHARE = 0.4
-
 
 def estimate_seconds() -> float:
     """What Create Avatar is expected to take on a small machine."""
     return sum(STAGES.values())
-
-
-def read_input(request: AvatarRequest) -> Capture:
-    """The capture or photo that a request names. Raises LikenessError("capture.*", "photo.*", "input.*")."""
-    if request.capture is not None:
-        return read_capture(
-            Path(request.capture),
-            depth=_path(request.depth),
-            intrinsics=_path(request.intrinsics),
-            mask=_path(request.mask),
-            unit=request.unit,
-            person=request.person,
-            focal_px=request.focal_px,
-        )
-    return read_photo(
-        Path(request.photos[0]), mask=_path(request.mask), focal_px=request.focal_px, person=request.person
-    )
-
-
-def _path(text: str | None) -> Path | None:
-    return Path(text).expanduser() if text else None
-
-
-def fit_capture(capture: Capture, model: BodyModel, request: AvatarRequest, report: Report = quiet) -> Fit:
-    """The body's parameters: from `--body`, else fitted. Raises LikenessError("capture.no_person", "body.fit")."""
-    if request.body:
-        return Fit.from_dict(read_json(Path(request.body).expanduser(), "body.fit"))
-    report(0.0, "finding the person")
-    return fit_body(capture, model, find_person(capture), report=report, seed=request.seed)
-
-
-def find_person(capture: Capture) -> Landmarks:
-    """The landmarks of the person under the capture's mask. Raises LikenessError("capture.no_person")."""
-    # The whole picture first: what a person stands on and holds helps the detector. Then the person alone.
-    for picture in (shown(capture), _cut_out(capture)):
-        shares = [(_share_on_mask(person, capture.mask), person) for person in detect(picture)]
-        share, person = max(shares, key=lambda pair: pair[0], default=(0.0, None))
-        if person is not None and share > _LEAST_SHARE:
-            return person
-    raise LikenessError(
-        "capture.no_person",
-        f"{capture.name}: nobody can be found in the picture.",
-        "Choose a picture that shows one whole person, or pose a body yourself and pass it with --body.",
-    )
-
-
-def _cut_out(capture: Capture) -> np.ndarray:
-    """(H, W, 3) u8: the person on neutral grey."""
-    return np.where(capture.mask[..., None], capture.color, np.uint8(BACKDROP))
-
-
-def shown(capture: Capture) -> np.ndarray:
-    """(H, W, 3) u8: the picture as the artist knows it, without what hides under transparent pixels."""
-    return _cut_out(capture) if capture.mask_source == "alpha" else capture.color
-
-
-def overlay_png(capture: Capture, model: BodyModel, fit: Fit) -> bytes:
-    """The fitted body over the picture: how the artist judges a fit."""
-    return encode_png(draw_overlay(replace(capture, color=shown(capture)), model, fit))
-
-
-def _share_on_mask(person: Landmarks, mask: np.ndarray) -> float:
-    """How much of what the detector sees of a person lies on the mask."""
-    cols, rows = np.round(person.points).astype(int).T
-    inside = (cols >= 0) & (rows >= 0) & (cols < mask.shape[1]) & (rows < mask.shape[0])
-    inside[inside] = mask[rows[inside], cols[inside]]
-    return float((inside * person.presence).sum() / max(float(person.presence.sum()), 1e-6))
 
 
 def run_avatar_job(request: AvatarRequest, emit: Emit, cancel: threading.Event | None = None) -> Path:
@@ -136,7 +63,7 @@ def run_avatar_job(request: AvatarRequest, emit: Emit, cancel: threading.Event |
     try:
         resolve_device(request.device)
         with tracker.stage("read"):
-            capture = read_input(request)
+            capture = read_for(request)
         folder = JobFolder.create(request.job_path, _job_record(request, capture))
         avatar = _make(request, capture, folder, tracker)
         with tracker.stage("write"):
@@ -162,11 +89,11 @@ def _job_record(request: AvatarRequest, capture: Capture) -> dict[str, object]:
 
 def _make(request: AvatarRequest, capture: Capture, folder: JobFolder, tracker: Tracker) -> Avatar:
     """All stages between reading and writing; each one's outcome is a checkpoint."""
-    model = load_default()
     with tracker.stage("body") as report:
-        fit = _load_fit(folder, capture) or fit_capture(capture, model, request, report)
+        fitted = fit_person(capture, request, report, kept=_load_fit(folder, capture))
+        capture, model, fit = fitted.capture, fitted.model, fitted.fit
         folder.save_checkpoint("body", {"fit": np.frombuffer(_json(fit), np.uint8)})
-        overlay = overlay_png(capture, model, fit)
+        overlay = encode_png(overlay_picture(fitted))
         tracker.preview = folder.path / "overlay.png"
         write_bytes(tracker.preview, overlay)
     with tracker.stage("surface") as report:

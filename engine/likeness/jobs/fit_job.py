@@ -1,4 +1,4 @@
-"""`likeness fit`: the body alone."""
+"""`likeness fit`: the body alone, and what an artist judges it by."""
 
 from __future__ import annotations
 
@@ -6,37 +6,79 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from ..body.model import load_default
+from ..asset.texture import encode_png
+from ..body.fit_side import draw_side
+from ..body.given_points import keypoints_of
+from ..core.errors import LikenessError
 from ..core.files import output_error, write_bytes, write_json
-from .avatar_job import STAGES, fit_capture, overlay_png, read_input
+from ..core.fit_file import fit_path, write_fit
+from .avatar_job import STAGES
+from .body_stage import Fitted, fit_person, overlay_picture, read_for
+from .defect import as_likeness_error
 from .progress import Emit, Tracker
-from .request import avatar_request
+from .request import AvatarRequest, avatar_request
 
 _PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".heic", ".webp", ".tif", ".tiff")
+OVERLAY, SIDE = "overlay.png", "overlay_side.png"
 
 
-def run_fit_job(source: str, out: Path, params: dict[str, Any], emit: Emit, cancel: threading.Event) -> Path:
-    """Fit the body to a capture or photo; writes `out` (JSON) and an overlay picture beside it. Returns `out`.
+def fit_request(params: dict[str, Any]) -> AvatarRequest:
+    """Check a request for a fit: as for an avatar, or with `input` for a capture or photo of either kind.
 
-    Raises LikenessError.
+    Raises LikenessError("usage.*").
     """
-    target = "photos" if is_photo(source, params) else "capture"
-    value: Any = [source] if target == "photos" else source
-    request = avatar_request(params | {"out": str(out), target: value})
+    params = dict(params)
+    source = params.pop("input", None)
+    if source is not None:
+        sources = list(source) if isinstance(source, list | tuple) else [source]
+        if not sources or not all(isinstance(each, str) for each in sources):
+            raise LikenessError("usage.request", "The input is not a path.", "Name a capture or photos.")
+        photos = len(sources) > 1 or is_photo(sources[0], params)
+        params |= {"photos": sources} if photos else {"capture": sources[0]}
+    return avatar_request(params)
+
+
+def run_fit_job(request: AvatarRequest, emit: Emit, cancel: threading.Event) -> Path:
+    """Fit the body to a capture or photo and write the folder NAME.fit; a body that is given is where it begins.
+
+    Where `out` ends in .json the fit alone is written there, and the overlay beside it. Returns what was written.
+    Raises LikenessError; nothing half-written is left behind.
+    """
     tracker = Tracker({k: STAGES[k] for k in ("read", "body", "write")}, emit, cancel)
-    with tracker.stage("read"):
-        capture = read_input(request)
-    model = load_default()
-    with tracker.stage("body") as report:
-        fit = fit_capture(capture, model, request, report)
-    with tracker.stage("write"):
-        try:
-            out.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise output_error(out, error) from error
-        write_json(out, fit.to_dict())
-        write_bytes(out.with_suffix(".png"), overlay_png(capture, model, fit))
-    return out
+    try:
+        with tracker.stage("read"):
+            capture = read_for(request)
+        with tracker.stage("body") as report:
+            fitted = fit_person(capture, request, report, refit=True)
+        with tracker.stage("write"):
+            out = Path(request.out).expanduser()
+            return _write_alone(out, fitted) if out.suffix == ".json" else _write_folder(fit_path(out), fitted)
+    except Exception as error:
+        raise as_likeness_error(error) from error
+
+
+def _write_folder(path: Path, fitted: Fitted) -> Path:
+    height, width = fitted.capture.mask.shape
+    seen = None if fitted.landmarks is None else keypoints_of(fitted.landmarks, (width, height)).to_dict()
+    pictures = {
+        OVERLAY: encode_png(overlay_picture(fitted)),
+        SIDE: encode_png(draw_side(fitted.capture, fitted.model, fitted.fit)),
+    }
+    return write_fit(path, fitted.fit, _body_model(fitted), pictures=pictures, keypoints=seen)
+
+
+def _write_alone(path: Path, fitted: Fitted) -> Path:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise output_error(path, error) from error
+    write_json(path, {"body_model": _body_model(fitted), **fitted.fit.to_dict()})
+    write_bytes(path.with_suffix(".png"), encode_png(overlay_picture(fitted)))
+    return path
+
+
+def _body_model(fitted: Fitted) -> dict[str, str]:
+    return {"id": fitted.model.name, "licence": fitted.model.licence}
 
 
 def is_photo(source: str, params: dict[str, Any]) -> bool:

@@ -13,6 +13,7 @@ from .. import __version__
 from ..core.avatar import SUFFIX
 from ..core.capture import Capture
 from ..core.errors import LikenessError
+from ..core.fit_file import fit_path
 
 Method = Literal["draped"]
 PresetName = Literal["preview", "standard", "best"]
@@ -35,8 +36,9 @@ PRESETS: dict[str, Preset] = {
 class AvatarRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One avatar from one capture (`capture`) or one photo (`photos`).
 
-    out: the avatar folder itself. depth, intrinsics, mask, body: files. unit: of the depth, where its file does not
-    say. focal_px: of a photo. person: which of several people, from 0.
+    out: the avatar folder itself. depth, intrinsics, mask: files. body: a fit, or SMPL's parameters. keypoints: a file
+    of joints in the picture. body_model: SMPL's file, else the body that ships. unit: of the depth, where its file does
+    not say. focal_px: of a photo. person: which of several people, from 0.
     """
 
     out: str
@@ -46,6 +48,8 @@ class AvatarRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     intrinsics: str | None = None
     mask: str | None = None
     body: str | None = None
+    keypoints: str | None = None
+    body_model: str | None = None
     unit: str | None = None
     focal_px: float | None = None
     person: int = 0
@@ -80,9 +84,22 @@ class AvatarRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     def key(self, capture: Capture) -> str:
         """Equal for two requests whose checkpoints may be shared."""
         mask = hashlib.sha256(capture.mask.tobytes()).hexdigest()
-        body = hashlib.sha256(Path(self.body).read_bytes()).hexdigest() if self.body else ""
-        text = json.dumps([__version__, capture.source_sha256, mask, body, self.settings()], sort_keys=True)
+        given = [_hash(path) for path in (self.body, self.keypoints, self.body_model)]
+        text = json.dumps([__version__, capture.source_sha256, mask, given, self.settings()], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _hash(path: str | None) -> str:
+    """Of a file, or of all files of a folder in the order of their names; empty where there is none."""
+    if not path:
+        return ""
+    place = Path(path).expanduser()
+    place = place if place.exists() else fit_path(place)
+    files = sorted(p for p in place.glob("*.json")) if place.is_dir() else [place]
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes() if file.is_file() else b"")
+    return digest.hexdigest()
 
 
 _LATER = ("anim", "elicit", "rigged")
