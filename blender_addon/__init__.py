@@ -3,11 +3,12 @@
 
 import bpy
 
-from . import dropping, operators_avatar, operators_job, panel, preferences, runtime
+from . import dropping, operators_avatar, operators_fit, operators_job, panel, preferences, runtime
 
 _CLASSES = (
     *preferences.CLASSES,
     *operators_avatar.CLASSES,
+    *operators_fit.CLASSES,
     *operators_job.CLASSES,
     *panel.CLASSES,
     *dropping.CLASSES,

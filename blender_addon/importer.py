@@ -18,10 +18,19 @@ JOB_KEY = "likeness_job"
 METHOD_KEY = "likeness_method"
 LICENCE_KEY = "likeness_licences"
 CONFIDENCE_KEY = "likeness_confidence"
+#: The request that the avatar was made with, so that it can be refitted; in the .blend alone, never in the folder.
+REQUEST_KEY = "likeness_request"
+#: The folder of a refit that is under way, and of the last one that was taken over.
+REFIT_KEY = "likeness_refit"
+FIT_KEY = "likeness_fit"
+#: Below this a limb is called unsure.
+UNSURE = 0.5
 
 
-def import_avatar(folder: Path, job: str = "") -> bpy.types.Object:
+def import_avatar(folder: Path, job: str = "", request: str = "") -> bpy.types.Object:
     """Bring an avatar folder into the current scene and return its armature object, selected and active.
+
+    request: what it was made with, as JSON, where that is known.
 
     Blender's own numbering keeps older avatars of that name: the second one is NAME.001.
     Raises LikenessError for a folder that cannot be used; the file then is as it was before.
@@ -35,10 +44,13 @@ def import_avatar(folder: Path, job: str = "") -> bpy.types.Object:
         )
     made: list[bpy.types.ID] = []
     try:
-        return _build(avatar, Path(folder), job, made)
+        rig = _build(avatar, Path(folder), job, made)
     except Exception:
         _remove(made)
         raise
+    if request:
+        rig[REQUEST_KEY] = request
+    return rig
 
 
 def _build(avatar: Avatar, folder: Path, job: str, made: list[bpy.types.ID]) -> bpy.types.Object:

@@ -35,6 +35,15 @@ def _inspect_again() -> None:
     runtime.watch()
 
 
+def body_params(context: bpy.types.Context) -> dict[str, Any]:
+    """The settings that say how the body is found; those left at their defaults are not sent."""
+    chosen = settings(context)
+    params: dict[str, Any] = {k: str(absolute(v)) for k in ("body", "keypoints") if (v := getattr(chosen, k))}
+    if preferences(context).body_model:
+        params["body_model"] = str(absolute(preferences(context).body_model))
+    return params
+
+
 def input_params(context: bpy.types.Context) -> dict[str, Any]:
     """The settings that say how an input is read; those left at their defaults are not sent."""
     chosen = settings(context)
@@ -67,6 +76,7 @@ def _create() -> None:
     unused = ("unit", "depth", "intrinsics") if photo else ()
     params = {k: v for k, v in params.items() if k not in unused}
     params |= {"photos": [str(source)]} if photo else {"capture": str(source)}
+    params |= body_params(context)
     params |= {"method": "draped", "preset": settings(context).preset, "name": avatar_name(source)}
     out = free_output(absolute(preferences(context).output_folder), avatar_name(source))
     session.retry = _create

@@ -3,13 +3,10 @@
 
 import bpy
 
-from .importer import CONFIDENCE_KEY, LICENCE_KEY
+from .importer import LICENCE_KEY
 from .overlay import shows_guessed
+from .panel_fit import draw_fit
 from .wrapping import paragraph
-
-#: Below this a limb is called unsure.
-_UNSURE = 0.5
-_DOTS = 5
 
 
 def draw_avatar(layout: bpy.types.UILayout, context: bpy.types.Context, rig: bpy.types.Object) -> None:
@@ -19,9 +16,7 @@ def draw_avatar(layout: bpy.types.UILayout, context: bpy.types.Context, rig: bpy
     row.label(text=rig.name, icon="OUTLINER_OB_ARMATURE")
     row.operator("likeness.frame_avatar", text="Frame It")
     row.operator("likeness.show_guessed", text="", icon="OVERLAY", depress=shows_guessed(context))
-    sentence = confidence_text(dict(rig.get(CONFIDENCE_KEY, {})))
-    if sentence:
-        paragraph(box, context, sentence, reserve_pt=8)
+    draw_fit(box, context, rig)
     if "non-commercial" in str(rig.get(LICENCE_KEY, "")).lower():
         paragraph(box, context, "Holds parts for non-commercial use only.", icon="ERROR", reserve_pt=8)
     window = context.window_manager
@@ -40,14 +35,3 @@ def draw_avatar(layout: bpy.types.UILayout, context: bpy.types.Context, rig: bpy
     else:
         column.operator("render.render", text="Render Image", icon="RENDER_STILL")
         column.operator("render.render", text="Render Animation", icon="RENDER_ANIMATION").animation = True
-
-
-def confidence_text(confidence: dict[str, float]) -> str:
-    """'Body fit ●●●●○ left hand unsure'; empty where nothing is known."""
-    if not confidence:
-        return ""
-    mean = sum(confidence.values()) / len(confidence)
-    full = round(mean * _DOTS)
-    doubts = [name.replace("_", " ") for name, value in sorted(confidence.items()) if value < _UNSURE]
-    text = "Body fit " + "●" * full + "○" * (_DOTS - full)
-    return text + (f"  {', '.join(doubts)} unsure" if doubts else "")

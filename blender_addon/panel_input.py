@@ -64,6 +64,8 @@ def _draw_details(layout: bpy.types.UILayout, context: bpy.types.Context, facts:
         return
     body.use_property_split, body.use_property_decorate = True, False
     body.prop(chosen, "mask")
+    body.prop(chosen, "keypoints")
+    body.prop(chosen, "body")
     body.prop(chosen, "focal_px")
     if facts.get("kind") != "photo":
         for name in ("unit", "depth", "intrinsics"):

@@ -24,6 +24,12 @@ def follow(facts: dict[str, Any] | None, preview: Path | None) -> None:
             _loaded[path] = changed
 
 
+def load(path: Path) -> None:
+    """Load a picture, or load it anew, if it is there."""
+    if path.is_file():
+        _load(path)
+
+
 def _load(path: Path) -> None:
     global _collection
     if _collection is None:

@@ -37,9 +37,16 @@ class LikenessPreferences(bpy.types.AddonPreferences):
         name="Avatars", description="Finished avatars are stored here", subtype="DIR_PATH", default="~/Likeness/avatars"
     )
 
+    body_model: StringProperty(
+        name="Body model file",
+        description="SMPL, SMPL-H or SMPL-X from its makers (.pkl, .npz), for non-commercial use only; empty: the free "
+        "body that ships",
+        subtype="FILE_PATH",
+    )
+
     def draw(self, _context: bpy.types.Context) -> None:
-        """Four paths."""
-        for name in ("output_folder", "engine_folder", "engine_python", "wheelhouse"):
+        """Five paths."""
+        for name in ("output_folder", "engine_folder", "engine_python", "wheelhouse", "body_model"):
             self.layout.prop(self, name)
 
 
@@ -62,6 +69,16 @@ class LikenessSettings(bpy.types.PropertyGroup):
     )
     depth: StringProperty(name="Depth", description="Depth picture of a colour picture", subtype="FILE_PATH")
     intrinsics: StringProperty(name="Camera file", description="JSON with fx, fy, cx, cy", subtype="FILE_PATH")
+    body: StringProperty(
+        name="Body",
+        description="A fit to use: fit.json of a .fit folder, or SMPL parameters (.npz); empty: Likeness fits one",
+        subtype="FILE_PATH",
+    )
+    keypoints: StringProperty(
+        name="Keypoints",
+        description="Joints in the picture (Likeness's layout, OpenPose's or COCO's); empty: Likeness finds them",
+        subtype="FILE_PATH",
+    )
     unit: EnumProperty(
         name="Depth unit",
         items=[
@@ -88,7 +105,7 @@ def settings(context: bpy.types.Context) -> LikenessSettings:
 
 def reset_reading(context: bpy.types.Context) -> None:
     """Forget what was said about the input before: another picture has another mask."""
-    for name in ("mask", "depth", "intrinsics", "unit", "focal_px", "person"):
+    for name in ("mask", "depth", "intrinsics", "unit", "focal_px", "person", "body", "keypoints"):
         settings(context).property_unset(name)
 
 

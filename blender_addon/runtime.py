@@ -6,10 +6,12 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import bpy
 
-from . import importer, pictures
+from . import importer, pictures, refit
+from .core.avatar import read_avatar
 from .core.errors import LikenessError
 from .engine_setup import EngineSetup
 from .session import Session
@@ -57,7 +59,7 @@ def tick() -> bool:
 def _bring_in() -> None:
     """Import the first avatar that waits, as one undo step; while the artist's hands are full it goes on waiting."""
     with _window():
-        waiting = _hands_full()
+        waiting = _hands_full(any_mode=session.arrivals[0].is_fit)
         if waiting:
             if session.notice != waiting:
                 session.notice = waiting
@@ -66,8 +68,11 @@ def _bring_in() -> None:
         arrival = session.arrivals.pop(0)
         session.notice = ""
         session.version += 1
+        if arrival.is_fit:
+            _take_fit(arrival.folder)
+            return
         try:
-            rig = importer.import_avatar(arrival.folder, arrival.job)
+            rig = importer.import_avatar(arrival.folder, arrival.job, arrival.request)
         except LikenessError as error:
             session.fail(error, session.retry)
             return
@@ -77,12 +82,30 @@ def _bring_in() -> None:
         bpy.ops.ed.undo_push(message=f"Likeness: {rig.name}")
 
 
-def _hands_full() -> str:
-    """Why this is no moment to add objects; empty when it is one.
+def _take_fit(folder: Path) -> None:
+    """Pose the avatar that was refitted, as one undo step; its overlay is shown in the panel."""
+    rig = next((o for o in bpy.data.objects if o.get(importer.REFIT_KEY) == str(folder)), None)
+    if rig is None or not importer.is_avatar(rig):
+        session.notice = f"The new fit is in {folder.name}; its avatar is not in this file any more."
+        return
+    try:
+        fit, joints = refit.read_outcome(folder)
+        refit.pose_by_fit(rig, read_avatar(Path(rig[importer.FOLDER_KEY])), fit, joints)
+    except LikenessError as error:
+        session.fail(error, session.retry)
+        return
+    rig[importer.FIT_KEY], rig[importer.CONFIDENCE_KEY] = str(folder), dict(fit.confidence)
+    pictures.load(folder / "overlay.png")
+    session.notice = "Refitted. If the body fits, make the avatar again."
+    bpy.ops.ed.undo_push(message=f"Likeness: Refit {rig.name}")
+
+
+def _hands_full(*, any_mode: bool = False) -> str:
+    """Why this is no moment to add objects; empty when it is one. any_mode: nothing is added, only posed.
 
     Bones are made in Edit Mode, and Blender may crash when data appears under a running render or transformation.
     """
-    if bpy.context.mode != "OBJECT":
+    if bpy.context.mode != "OBJECT" and not any_mode:
         return "The avatar is finished. Go back to Object Mode (Tab) to bring it in."
     if bpy.app.is_job_running("RENDER"):
         return "The avatar is finished. It comes in when the render is done."

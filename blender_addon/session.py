@@ -4,6 +4,7 @@
 It lives outside the .blend on purpose: neither undo nor loading another file may lose a job that runs.
 """
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,14 +28,17 @@ class Job:
     message: str = ""
     preview: Path | None = None
     cancelling_since: float | None = None
+    request: str = ""
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """A finished avatar folder that waits to be brought into the scene."""
+    """A finished avatar folder, or fit, that waits to be brought into the scene. request: JSON, what it was made of."""
 
     folder: Path
     job: str
+    request: str = ""
+    is_fit: bool = False
 
 
 @dataclass
@@ -95,7 +99,7 @@ class Session:
             raise LikenessError(
                 "engine.busy", "An avatar is being made already.", "Wait until it is done, or cancel it."
             )
-        job = Job(out)
+        job = Job(out, request=json.dumps({"method": method, "params": params}))
         self.job, self.failure, self.notice = job, None, ""
         self.version += 1
 
@@ -164,7 +168,8 @@ class Session:
             _update(job, params)
         elif method == "done":
             self.job = None
-            self.arrivals.append(Arrival(Path(str(params.get("avatar", job.out))), job.id))
+            result = params.get("fit") or params.get("avatar") or job.out
+            self.arrivals.append(Arrival(Path(str(result)), job.id, job.request, is_fit="fit" in params))
         elif method == "failed":
             self._job_failed(
                 LikenessError(
@@ -235,12 +240,12 @@ def _update(job: Job, params: dict[str, Any]) -> None:
     job.preview = Path(preview) if isinstance(preview, str) and preview else job.preview
 
 
-def free_output(folder: Path, name: str) -> Path:
+def free_output(folder: Path, name: str, suffix: str = ".avatar") -> Path:
     """NAME.avatar in `folder`, or NAME-002.avatar and so on: nothing is ever overwritten."""
-    number, path = 1, folder / f"{name}.avatar"
+    number, path = 1, folder / f"{name}{suffix}"
     while path.exists():
         number += 1
-        path = folder / f"{name}-{number:03d}.avatar"
+        path = folder / f"{name}-{number:03d}{suffix}"
     return path
 
 

@@ -30,7 +30,19 @@ def progress(job, fraction, **more):
     send(method="progress", params={"job": job, **event, "preview": None, **more})
 
 
-def run(job, out):
+def fit(out, params):
+    """A fit of the pose that was sent, one arm turned; what was asked for stands beside it."""
+    with open(params["body"]) as stream:
+        data = json.load(stream)
+    data["pose"][16] = [0.3, 0.2, -0.4]
+    data |= {"rest_joints": [[0.0, 1.0, 0.0]] * len(data["pose"]), "confidence": {"head": 0.9, "left_arm": 0.8}}
+    os.makedirs(out)
+    for name, content in (("fit.json", data), ("asked.json", params)):
+        with open(os.path.join(out, name), "w") as stream:
+            json.dump(content, stream)
+
+
+def run(job, out, params):
     steps = 20_000 if MODE == "flood" else 5
     for step in range(steps):
         if _cancel.is_set() and MODE != "stubborn":
@@ -47,7 +59,7 @@ def run(job, out):
             sys.stdout.write("Segmentation fault\n")
             sys.stdout.flush()
     if MODE == "cancellable":
-        return run(job, out)
+        return run(job, out, params)
     if MODE == "wrong_types":
         progress(job, "half", stages="none", stage=None, remaining_s="soon", preview=7, message=["x"])
         send(method="news", params=[1, 2])
@@ -60,6 +72,9 @@ def run(job, out):
             "hint": "Choose another mask.",
         }
         return send(method="failed", params={"job": job, **sentence})
+    if out.endswith(".fit"):
+        fit(out, params)
+        return send(method="done", params={"job": job, "fit": out})
     if MODE != "lies":
         shutil.copytree(AVATAR, out)
     return send(method="done", params={"job": job, "avatar": out})
@@ -89,10 +104,10 @@ def handle(message):
                 "params": params,
             },
         )
-    if method in ("reconstruct", "elicit"):
+    if method in ("reconstruct", "elicit", "fit"):
         _cancel.clear()
         send(id=number, result={"job": "job-1"})
-        threading.Thread(target=run, args=("job-1", params["out"]), daemon=True).start()
+        threading.Thread(target=run, args=("job-1", params["out"], params), daemon=True).start()
         return None
     if method == "cancel":
         _cancel.set()

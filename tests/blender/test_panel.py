@@ -175,8 +175,10 @@ def test_done(panel, addon, mannequin_folder):
     panel.prefs.engine_python = "/opt/python"
     addon("importer").import_avatar(mannequin_folder)
     drawn = panel()
-    assert "Box" in drawn.text and "left arm unsure" in drawn.text and "●●●●○" in drawn.text
+    assert "Box" in drawn.text and "Left arm unsure" in drawn.text and "●●●●○" in drawn.text
     wanted = {"likeness.frame_avatar", "likeness.apply_motion", "likeness.apply_capture_pose", "likeness.add_camera"}
+    wanted |= {"likeness.pose_over_picture", "likeness.refit", "likeness.select_limb"}
+    assert "likeness.remake_avatar" not in drawn.operators, "nothing was refitted yet"
     assert wanted <= set(drawn.operators)
     assert "non-commercial" not in drawn.text
     bpy.context.object["likeness_licences"] = '[{"licence": "SMPL, Non-Commercial"}]'
@@ -195,7 +197,10 @@ def test_preferences_and_file_browser_are_drawn(panel, addon):
 
 
 def _paths(prefs) -> dict[str, str]:
-    return {name: getattr(prefs, name) for name in ("output_folder", "engine_folder", "engine_python", "wheelhouse")}
+    return {
+        name: getattr(prefs, name)
+        for name in ("output_folder", "engine_folder", "engine_python", "wheelhouse", "body_model")
+    }
 
 
 def test_pictures_are_loaded_outside_of_drawing(panel, addon, tmp_path):

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .errors import LikenessError
 from .files import new_folder, read_json, write_json
 from .fit import Fit
@@ -41,16 +43,20 @@ def write_fit(
     fit: Fit,
     body_model: Mapping[str, str],
     *,
+    rest_joints: np.ndarray | None = None,
     pictures: Mapping[str, bytes] | None = None,
     keypoints: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write the folder whole or not at all; an existing one is replaced atomically. Returns its path.
 
-    body_model: id and licence of the body. pictures: file name -> PNG. keypoints: what the fit was made from
-    (core/keypoints.py). Raises LikenessError("output.unwritable").
+    body_model: id and licence of the body. rest_joints: (J, 3) m of its shape, for those who lack the body. pictures:
+    file name -> PNG. keypoints: what the fit was made from (core/keypoints.py). Raises
+    LikenessError("output.unwritable").
     """
     path = Path(path)
-    head = {"format_version": FORMAT_VERSION, "body_model": dict(body_model), **fit.to_dict()}
+    head: dict[str, Any] = {"format_version": FORMAT_VERSION, "body_model": dict(body_model), **fit.to_dict()}
+    if rest_joints is not None:
+        head["rest_joints"] = np.asarray(rest_joints, np.float64).round(7).tolist()
     with new_folder(path) as folder:
         for name, data in (pictures or {}).items():
             (folder / name).write_bytes(data)

@@ -23,7 +23,7 @@ from ..core.job import JobFolder
 from ..core.surface import CapturedSurface
 from ..surface.draped import drape
 from ..surface.evaluation.quality import surface_quality
-from .body_stage import fit_person, overlay_picture, read_for
+from .body_stage import capture_picture, fit_person, overlay_picture, read_for
 from .defect import as_likeness_error
 from .device import resolve_device
 from .progress import Emit, Tracker
@@ -121,7 +121,7 @@ def _make(request: AvatarRequest, capture: Capture, folder: JobFolder, tracker: 
         "input_sha256": capture.source_sha256,
         "warnings": list(capture.warnings),
     }
-    extra = dict(avatar.extra) | {"previews/overlay.png": overlay}
+    extra = dict(avatar.extra) | {"previews/overlay.png": overlay, "previews/capture.jpg": capture_picture(capture)}
     return replace(avatar, quality=quality, provenance=provenance, extra=extra)
 
 

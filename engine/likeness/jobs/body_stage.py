@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from ..body.fit import draw_overlay, fit_body
 from ..body.fit_given import place_pose
@@ -29,6 +31,7 @@ log = logging.getLogger("likeness")
 
 #: Another camera than the fit's by this share of the focal length needs another place of the body.
 _SAME_CAMERA = 0.01
+_PICTURE_PX = 1600
 
 
 @dataclass(frozen=True)
@@ -153,3 +156,12 @@ def _shaped(capture: Capture, model: BodyModel, given: GivenPose, request: Avata
 def overlay_picture(fitted: Fitted) -> np.ndarray:
     """(H, W, 3) u8: the fitted body over the picture: how the artist judges a fit."""
     return draw_overlay(replace(fitted.capture, color=shown(fitted.capture)), fitted.model, fitted.fit)
+
+
+def capture_picture(capture: Capture) -> bytes:
+    """JPEG of the picture as the fit's camera sees it, smaller where it is large: artists pose bodies over it."""
+    image = Image.fromarray(shown(capture))
+    image.thumbnail((_PICTURE_PX, _PICTURE_PX))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()

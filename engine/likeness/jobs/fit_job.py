@@ -64,7 +64,8 @@ def _write_folder(path: Path, fitted: Fitted) -> Path:
         OVERLAY: encode_png(overlay_picture(fitted)),
         SIDE: encode_png(draw_side(fitted.capture, fitted.model, fitted.fit)),
     }
-    return write_fit(path, fitted.fit, _body_model(fitted), pictures=pictures, keypoints=seen)
+    joints = fitted.model.rest(fitted.fit.betas)[1]
+    return write_fit(path, fitted.fit, _body_model(fitted), rest_joints=joints, pictures=pictures, keypoints=seen)
 
 
 def _write_alone(path: Path, fitted: Fitted) -> Path:
