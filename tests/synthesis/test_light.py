@@ -22,7 +22,7 @@ class Sky:
         self.environment = np.broadcast_to(np.asarray(radiance, np.float32), (32, 64, 3)).copy()
         self.sun = None if sun is None else Star(sun)
 
-    def look(self, view, *, device="cpu", sharp=False):
+    def look(self, view, *, device="cpu", colored=True):
         raise NotImplementedError
 
 

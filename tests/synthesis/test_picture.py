@@ -71,7 +71,7 @@ class Room:
         self.environment = np.ones((32, 64, 3), np.float32)
         self.sun = Overhead() if sun else None
 
-    def look(self, view: View, *, device: str | torch.device = "cpu", sharp: bool = False) -> Room.Look:
+    def look(self, view: View, *, device: str | torch.device = "cpu", colored: bool = True) -> Room.Look:
         rays = torch.from_numpy(view.camera.rays() @ view.camera_from_world[:3, :3].astype(np.float32))
         depth = -float(view.eye[1]) / rays[..., 1]
         floor = (rays[..., 1] < -0.01) & (depth < 9)

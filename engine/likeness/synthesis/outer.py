@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from skimage.measure import marching_cubes
 
 from likeness.core.errors import LikenessError
 from likeness.core.progress import Report, quiet
+from likeness.synthesis.carving import seen_from_afar
 from likeness.synthesis.figure import Floats, Ints, Layer, Posed, concatenated
 from likeness.synthesis.raster import Projected, rasterize
 from likeness.synthesis.scene import Scene
@@ -28,14 +28,8 @@ from likeness.synthesis.scene import Scene
 VOXEL_M = 0.006
 # A sheet that is free on both sides gets this many voxels of thickness, or marching cubes would tear it.
 SHEET_VOXELS = 1.2
-# Slopes of the lines of sight: 4 level ones and those half and fully diagonal; none rises from the floor steeply.
 SIGHT_VIEWS, SIGHT_PIXELS = 32, 512
 ISLAND_FACES = 200
-_SIGHT = tuple(
-    step
-    for step in product((-2, -1, 0, 1, 2), (-2, -1, 0), (-2, -1, 0, 1, 2))
-    if max(map(abs, step)) in (1, 2) and np.gcd.reduce(step) == 1 and (step[1] < 0 or max(map(abs, step)) == 1)
-)
 
 
 @dataclass(frozen=True)
@@ -89,8 +83,8 @@ class OuterSurface:
 
     @cached_property
     def _samples(self) -> tuple[cKDTree, Ints]:
-        """A tree over points strewn on the outer faces, closer than half a voxel, and the outer face of each."""
-        points, owner = strew(self.vertices[self.faces[self.outer]], self.grid.step / 2)
+        """A tree over points strewn on the outer faces, less than a voxel apart, and the outer face of each."""
+        points, owner = strew(self.vertices[self.faces[self.outer]], self.grid.step * 0.75)
         return cKDTree(points, balanced_tree=False, compact_nodes=False), owner
 
     @cached_property
@@ -100,7 +94,7 @@ class OuterSurface:
         half = np.array([part.thickness_m / 2 if part.sheet else 0.0 for part in layers], np.float32)
         return np.where(self.thin, half[self.layer[self.outer]], 0).astype(np.float32)
 
-    def nearest(self, points: NDArray, candidates: int = 3) -> Nearest:
+    def nearest(self, points: NDArray, candidates: int = 4) -> Nearest:
         """Closest point of the outer surface and signed distance of points (N, 3), exact on the triangles.
 
         The sign follows the closest triangle within a voxel of it and the carved voxels farther away.
@@ -228,53 +222,6 @@ def opaque_faces(layer: Layer) -> NDArray[np.bool_]:
     return np.asarray(cover >= 128)
 
 
-def seen_from_afar(wall: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which voxels of a box are open and in sight from outside it along one of the lines of sight."""
-    # A wall one voxel thick lets diagonal lines slip through; seen space is grown back by as much afterwards.
-    thick = ndimage.binary_dilation(wall)
-    seen = np.zeros_like(wall)
-    for step in _SIGHT:
-        seen |= _sweep(thick, step)
-    # Two cells: lone dark cells between lines of sight are not matter.
-    return ndimage.binary_dilation(seen, iterations=2, mask=~wall) & ~wall
-
-
-def _sweep(wall: NDArray[np.bool_], step: tuple[int, int, int]) -> NDArray[np.bool_]:
-    """Open voxels that nothing hides on a line coming in along `step` (from a voxel to where light comes: -step)."""
-    lead = int(np.argmax(np.abs(step)))
-    moved = np.moveaxis(wall, lead, 0)
-    if step[lead] < 0:
-        moved = moved[::-1]
-    size = abs(step[lead])
-    slopes = [s for axis, s in enumerate(step) if axis != lead]
-    out = np.empty_like(moved)
-    # `size` slices enter from outside together; each later slice sees what the one `size` before it let through.
-    for k in range(len(moved)):
-        clear = ~moved[k]
-        if k >= size:
-            clear &= _shift(out[k - size], slopes)
-        if size == 2 and k >= 1:
-            # The line passes between voxels of the slice in the middle: both must be open.
-            half = [(s // 2, s - s // 2) for s in slopes]
-            middle = ~moved[k - 1]
-            clear &= _shift(middle, [half[0][0], half[1][0]]) | _shift(middle, [half[0][1], half[1][1]])
-        out[k] = clear
-    if step[lead] < 0:
-        out = out[::-1]
-    return np.moveaxis(out, 0, lead)
-
-
-def _shift(open_cells: NDArray[np.bool_], by: list[int]) -> NDArray[np.bool_]:
-    """The slice moved by whole cells; what enters from outside the box is open."""
-    out = np.ones_like(open_cells)
-    rows, columns = open_cells.shape
-    a, b = by
-    target = (slice(max(a, 0), rows + min(a, 0)), slice(max(b, 0), columns + min(b, 0)))
-    source = (slice(max(-a, 0), rows - max(a, 0)), slice(max(-b, 0), columns - max(b, 0)))
-    out[target] = open_cells[source]
-    return out
-
-
 def _patched(faces: Ints, in_sight: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Sides in sight (F, 2), with the faces that lie wholly among those: smaller than a pixel, or in a crease."""
     out = in_sight.copy()
@@ -314,21 +261,37 @@ def without_islands(vertices: Floats, faces: Ints, least: int = ISLAND_FACES) ->
 
 
 def strew(corners: Floats, spacing: float) -> tuple[Floats, Ints]:
-    """Points (N, 3) on triangles (F, 3, 3) so close that none is farther than `spacing` from the next, with owners."""
-    edges = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(1)
-    count = np.maximum(np.ceil(edges / spacing), 1).astype(int)
+    """Points (N, 3) on triangles (F, 3, 3), so close that nothing on these is farther than `spacing` from one, with
+    owners (N,)."""
+    # Half a step aside and one up to the row below.
+    step = spacing / np.hypot(1.0, 0.5)
+    edges = np.linalg.norm(np.roll(corners, -1, axis=1) - corners, axis=2)
+    # The longest edge first, so that slivers get one row of points and not the square of their length.
+    turn = edges.argmax(1)
+    longest = edges.max(1)
+    ordered = np.take_along_axis(corners, ((turn[:, None] + np.arange(3)) % 3)[:, :, None], 1)
+    doubled = np.linalg.norm(np.cross(ordered[:, 1] - ordered[:, 0], ordered[:, 2] - ordered[:, 0]), axis=1)
+    along = np.maximum(np.ceil(longest / step), 1).astype(int)
+    across = np.maximum(np.ceil(doubled / np.maximum(longest, 1e-12) / step), 1).astype(int)
     points, owners = [], []
-    for n in np.unique(count):
-        mine = np.flatnonzero(count == n)
-        # Middles of the small triangles, not corners: those would come once for each triangle that shares them.
-        i, j = np.meshgrid(np.arange(n), np.arange(n), indexing="ij")
-        upright, turned = i + j < n, i + j < n - 1
-        first = np.concatenate([i[upright] + 1 / 3, i[turned] + 2 / 3])
-        second = np.concatenate([j[upright] + 1 / 3, j[turned] + 2 / 3])
-        share = np.stack([first, second, n - first - second], 1) / n
-        points.append(np.einsum("sc,fcd->fsd", share, corners[mine]).reshape(-1, 3))
+    for n, m in np.unique(np.stack([along, across], 1), axis=0):
+        mine = np.flatnonzero((along == n) & (across == m))
+        share = _strewn_shares(int(n), int(m))
+        points.append((share @ ordered[mine]).reshape(-1, 3))
         owners.append(np.repeat(mine, len(share)))
     return np.concatenate(points).astype(np.float32), np.concatenate(owners).astype(np.int32)
+
+
+def _strewn_shares(along: int, across: int) -> Floats:
+    """Barycentrics (K, 3) in `across` rows along the first and longest edge, which has `along` points, and above it."""
+    rows = []
+    for row in range(across):
+        # At the foot of its strip, where that is widest: both angles at the longest edge are acute.
+        rise = row / across
+        count = int(np.ceil(along * (1 - rise)))
+        step = (np.arange(count) + 0.5) / count * (1 - rise)
+        rows.append(np.stack([1 - rise - step, step, np.full(count, rise)], 1))
+    return np.concatenate(rows).astype(np.float32)
 
 
 def closest_barycentric(points: Floats, corners: Floats) -> Floats:

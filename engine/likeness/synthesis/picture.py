@@ -183,7 +183,7 @@ def _stand_before(
 ) -> None:
     """Put floor and walls behind the person of picture `number`: into its depth and, with `shade`, its colour."""
     depth, mask = fields["depth"][number], fields["mask"][number]
-    behind = place.look(view, device=depth.device, sharp=light is None)
+    behind = place.look(view, device=depth.device, colored=light is not None)
     depth[~mask] = behind.depth[~mask]
     if light is None or shade is None:
         return

@@ -86,12 +86,13 @@ class Place:
 
     floor_normal: Vector = (0.0, 1.0, 0.0)
 
-    def look(self, view: View, *, device: str | torch.device = "cpu", sharp: bool = False) -> Look:
-        """The place through a camera. sharp: without depth of field, for who wants the depth alone."""
+    def look(self, view: View, *, device: str | torch.device = "cpu", colored: bool = True) -> Look:
+        """The place through a camera; its colour is black unless `colored`."""
         height, width = view.camera.height, view.camera.width
         if self.paper is not None:
             none = torch.zeros((height, width), device=device)
-            return Look(self._paper(height, width, device), none, none.bool())
+            color = self._paper(height, width, device) if colored else torch.zeros((height, width, 3), device=device)
+            return Look(color, none, none.bool())
         tracer = Tracer(
             self.scenery,
             view.eye,
@@ -99,12 +100,12 @@ class Place:
             1 / view.camera.fx,
             lambda points: _project(view, points),
         )
-        sight = tracer.cast(hidden=False)
+        sight = tracer.cast(hidden=False, shaded=colored)
         depth = torch.where(sight.distance < FAR_M, sight.distance, torch.zeros_like(sight.distance))
+        if not colored:
+            return Look(sight.color, depth, sight.floor)
         distance = float(np.linalg.norm(view.eye - np.array([0, 1.0, 0])))
         sight.color = sight.color * sight.color.new_tensor(self.gain)
-        if sharp:
-            return Look(sight.color, depth, sight.floor)
         return Look(_defocus(sight.color, sight.distance, distance, self.focus_blur * height), depth, sight.floor)
 
     def backdrop(self, view: View) -> Floats:
@@ -113,11 +114,11 @@ class Place:
 
     def backdrop_depth(self, view: View) -> Floats:
         """Depth along the axis (H, W) f32 m of floor, walls and things; 0 where open."""
-        return self.look(view).depth.numpy()
+        return self.look(view, colored=False).depth.numpy()
 
     def floor_mask(self, view: View) -> NDArray[np.bool_]:
         """Pixels (H, W) that show the floor."""
-        return self.look(view).floor.numpy()
+        return self.look(view, colored=False).floor.numpy()
 
     def sample_environment(self, directions: Floats) -> Floats:
         """Bilinear radiance (N, 3) from world directions (N, 3) of any length."""

@@ -21,7 +21,8 @@ WITHOUT_SKIRTING = ("curtain", "plain", "brick", "concrete", "tiles")
 
 @dataclass
 class Sight:
-    """What rays met. color (H, W, 3) radiance; distance (H, W) in ray lengths, FAR_M where open; floor (H, W) bool."""
+    """What rays met. color (H, W, 3) radiance, black where nobody asked for it; distance (H, W) in ray lengths, FAR_M
+    where open; floor (H, W) bool."""
 
     color: Tensor
     distance: Tensor
@@ -60,8 +61,8 @@ class Tracer:
         self.length = self.directions.norm(dim=-1)
         self.turn = _axes_tensor(scenery.yaw, directions.device)
 
-    def cast(self, *, hidden: bool) -> Sight:
-        """Everything along the rays; `hidden` lights only if asked for."""
+    def cast(self, *, hidden: bool, shaded: bool = True) -> Sight:
+        """Everything along the rays; `hidden` lights only if asked for; unless `shaded`, distances alone."""
         count = len(self.length)
         color = torch.zeros((count, 3), device=self.length.device)
         distance = torch.full((count,), FAR_M, device=self.length.device)
@@ -75,8 +76,9 @@ class Tracer:
         for prop in props:
             window = self._window(prop)
             if window is not None:
-                self._draw(color, distance, prop, window)
-        floor = self._open(color, distance, props) if self.scenery.room is None else self._room(color, distance, props)
+                self._draw(color if shaded else None, distance, prop, window)
+        meet_rest = self._open if self.scenery.room is None else self._room
+        floor = meet_rest(color if shaded else None, distance, props)
         return Sight(color.reshape(*self.shape, 3), distance.reshape(self.shape), floor.reshape(self.shape))
 
     def _in_the_way(self, prop: Prop) -> bool:
@@ -121,7 +123,7 @@ class Tracer:
         world = self.origin + self.directions[index] * distance[:, None]
         return _Spots(index, world, distance, distance * self.length[index] * self.pixel, normal)
 
-    def _draw(self, color: Tensor, distance: Tensor, prop: Prop, window: Window) -> None:
+    def _draw(self, color: Tensor | None, distance: Tensor, prop: Prop, window: Window) -> None:
         turn = _axes_tensor(prop.yaw, self.length.device)
         half = tint(prop.half, self.length)
         top, bottom, left, right = window
@@ -135,11 +137,17 @@ class Tracer:
         if not len(chosen):
             return
         found, normal, index = found[chosen], normal[chosen], index[chosen]
+        if color is None and prop.shape == "box":
+            distance[index] = found
+            return
         local = o + d[chosen] * found[:, None]
         if prop.shape == "leaves":
             kept, shade, normal = _leafy(local, o, d[chosen], normal, prop, found * self.length[index] * self.pixel)
             kept_index = torch.nonzero(kept)[:, 0]
             index, found, normal = index[kept_index], found[kept_index], normal[kept_index]
+            distance[index] = found
+            if color is None:
+                return
             albedo = tint(prop.color, found) * shade[kept_index][:, None]
             spots = self._spots(index, found, normal @ turn.T)
         else:
@@ -154,11 +162,14 @@ class Tracer:
         color[index] = light
         distance[index] = found
 
-    def _open(self, color: Tensor, distance: Tensor, props: list[Prop]) -> Tensor:
+    def _open(self, color: Tensor | None, distance: Tensor, props: list[Prop]) -> Tensor:
         """Floor and sky where no prop was met; whether each ray met the floor."""
         down = self.directions[:, 1]
         ground = torch.where(down < -1e-4 * self.length, -self.origin[1] / down.clamp(max=-1e-6), FAR_M)
         floor = (ground < distance) & (ground * self.length < 400)
+        if color is None:
+            distance[floor] = ground[floor]
+            return floor
         sky = torch.nonzero(~floor & (distance >= FAR_M))[:, 0]
         color[sky] = self.scenery.sky.radiance(self.directions[sky] / self.length[sky, None])
         index = torch.nonzero(floor)[:, 0]
@@ -192,12 +203,12 @@ class Tracer:
         sides = ((0, half_x), (2, half_z))
         return any(abs(start[k]) > half - 0.3 and local[k] * np.sign(start[k]) > half - 0.5 for k, half in sides)
 
-    def _room(self, color: Tensor, distance: Tensor, props: list[Prop]) -> Tensor:
+    def _room(self, color: Tensor | None, distance: Tensor, props: list[Prop]) -> Tensor:
         """Inside of the room's box, seen from within or through its near walls; whether each ray met the floor."""
         scene = self.scenery
         assert scene.room is not None
         centre, width = self._room_bounds()
-        middle, half = tint(tuple(centre), color), tint(tuple(width), color)
+        middle, half = tint(tuple(centre), distance), tint(tuple(width), distance)
         free = torch.nonzero(distance >= FAR_M)[:, 0]
         o, d = (self.origin - middle) @ self.turn, self.directions[free] @ self.turn
         safe = torch.where(d.abs() < 1e-7, 1e-7, d)
@@ -206,6 +217,10 @@ class Tracer:
         found = found.clamp(min=0)
         distance[free] = found
         side = axis * 2 + (safe.gather(1, axis[:, None])[:, 0] < 0).long()
+        floor = torch.zeros(len(distance), dtype=torch.bool, device=distance.device)
+        floor[free] = side == 3
+        if color is None:
+            return floor
         for face in range(6):
             mine = torch.nonzero(side == face)[:, 0]
             if not len(mine):
@@ -223,8 +238,6 @@ class Tracer:
                 gap = torch.minimum(inward[:, (face // 2 + 1) % 3], inward[:, (face // 2 + 2) % 3])
                 light = light * (1 - 0.38 * torch.exp(-gap / 0.22) - 0.12 * torch.exp(-gap / 0.9))[:, None]
             color[spots.index] = light
-        floor = torch.zeros(len(distance), dtype=torch.bool, device=distance.device)
-        floor[free] = side == 3
         self._darken(color, floor, distance, props)
         return floor
 
