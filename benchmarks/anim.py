@@ -1,0 +1,202 @@
+"""The table of surfaces from one RGB-D image: every method on the same people, views and sensors, against the truth.
+
+    python benchmarks/anim.py --cache FOLDER [--split test] [--people 12] [--sensors ideal,azure_kinect]
+                              [--views front,turned,behind,tilted] [--rows depth,draped] [--redo draped] [--points N]
+
+Quick: `--split val --people 4 --points 20000`. People, fits and figures are kept in the cache, so that a new row costs
+only itself; --redo measures rows anew, --refit fits all bodies anew. Columns: `likeness.surface.evaluation.scores`.
+The test split is for reporting only. Keeps the figures in benchmarks/results/anim_SPLIT.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from anim_set import VIEWS, Case, Plan, cases
+from anim_statistics import claimed, difference, interval, person_means
+from likeness.body.model import load_default
+from likeness.core.capture import Capture
+from likeness.core.errors import LikenessError
+from likeness.core.files import write_json
+from likeness.core.fit import Fit
+from likeness.surface.draped import drape
+from likeness.surface.evaluation.depth_sheet import depth_sheet
+from likeness.surface.evaluation.scores import Truth, scores
+from record import keep, print_table
+
+Surface = tuple[np.ndarray, np.ndarray]
+Method = Callable[[Capture, Fit | None], Surface]
+Figures = dict[tuple[str, int, str, str], dict[str, float]]
+
+# What is printed; the file holds every column.
+SHOWN = (
+    "chamfer", "seen_p2s", "seen_complete", "unseen_p2s", "unseen_complete", "normals_seen", "normals_unseen",
+    "normals_unseen_plain", "normals_4view", "filled_pct", "iou", "f10", "watertight", "genus", "handles_off",
+    "terrace", "seconds",
+)  # fmt: skip
+# ANIM's published Chamfer over that of these rows, RenderPeople and THuman2.0 (anim.md, section 6c).
+PUBLISHED = {
+    "pifu_vfe_normals": (0.93, 0.99), "ifnet_hr_normals": (0.96, 0.85), "pifu_d_normals": (0.59, 0.21),
+    "pifu_d": (0.45, 0.21),
+}  # fmt: skip
+
+
+def draped(capture: Capture, fit: Fit | None) -> Surface:
+    """The fitted body, draped."""
+    if fit is None:
+        raise LikenessError("body.fit", "There is no body fit.", "Fit a body first.")
+    found = drape(capture, load_default("smplh"), fit)
+    return found.vertices, found.faces
+
+
+METHODS: dict[str, Method] = {
+    "depth": lambda capture, fit: depth_sheet(capture),
+    "draped": draped,
+}
+
+
+def measured(options: argparse.Namespace, plan: Plan, rows: list[str]) -> Iterator[Figures]:
+    """All figures so far, after each person."""
+    found: Figures = {}
+    person = -1
+    for case in cases(plan):
+        if case.person != person and found:
+            yield found
+        person = case.person
+        truth: Truth | None = None
+        for row in rows:
+            kept = case.folder / "scores" / f"{row}-{options.fits}-{options.points}.json"
+            if not kept.is_file() or row in options.redo:
+                truth = truth or case.truth(options.points)
+                kept.parent.mkdir(exist_ok=True)
+                write_json(kept, one(row, case, truth, options.fits == "true"))
+            figures = json.loads(kept.read_text("utf-8"))
+            if "refused" not in figures:
+                found[row, case.person, case.view, case.sensor] = figures
+            else:
+                print(f"{row} refused person {case.person} {case.view} {case.sensor}: {figures['refused']}")
+    yield found
+
+
+def one(row: str, case: Case, truth: Truth, true_body: bool) -> dict[str, Any]:
+    """The figures of one method on one capture, or why it gave none."""
+    start = time.perf_counter()
+    try:
+        fit = case.true_fit if true_body else case.fit
+        start = time.perf_counter()
+        vertices, faces = METHODS[row](case.capture, fit)
+    except LikenessError as error:
+        return {"refused": error.code}
+    seconds = time.perf_counter() - start
+    if not len(faces):
+        return {"refused": "empty"}
+    return {**scores(vertices, faces, truth), "seconds": seconds}
+
+
+def table(found: Figures, rows: list[str], sensor: str, views: tuple[str, ...]) -> list[dict[str, Any]]:
+    """A line a method: means over people of means over `views`; every figure carries its interval in `NAME_95`."""
+    lines = []
+    for row in rows:
+        mine = {key: value for key, value in found.items() if key[0] == row and key[3] == sensor and key[2] in views}
+        if not mine:
+            continue
+        line: dict[str, Any] = {"sensor": sensor, "views": "+".join(views), "row": row, "n": len(mine)}
+        for column in next(iter(mine.values())):
+            means = person_means((key[1], value.get(column, float("nan"))) for key, value in mine.items())
+            values = np.array(list(means.values()))
+            line[column] = round(float(values.mean()), 4) if len(values) else None
+            line[f"{column}_95"] = [round(limit, 4) for limit in interval(values)] if len(values) > 2 else None
+        lines.append(line)
+    return lines
+
+
+def orders(found: Figures, rows: list[str], sensor: str) -> list[dict[str, Any]]:
+    """For each pair of rows and shown column the paired difference, its interval and whether an order is claimed."""
+    out = []
+    for number, first in enumerate(rows):
+        for second in rows[number + 1 :]:
+            for column in SHOWN:
+                ours, theirs = (_means(found, row, sensor, column) for row in (first, second))
+                if ours.keys() & theirs.keys():
+                    gap = [round(value, 4) for value in difference(ours, theirs)]
+                    line = {"sensor": sensor, "first": first, "order": claimed(ours, theirs), "second": second}
+                    out.append({**line, "column": column, "difference": gap[0], "difference_95": gap[1:]})
+    return out
+
+
+def _means(found: Figures, row: str, sensor: str, column: str) -> dict[int, float]:
+    mine = ((key[1], value[column]) for key, value in found.items() if (key[0], key[3]) == (row, sensor))
+    return person_means(mine)
+
+
+def ratios(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Our Chamfer of ANIM over that of the baselines beside the published ratios."""
+    by_row = {line["row"]: line["chamfer"] for line in lines}
+    return [
+        {"row": row, "ours": by_row["anim"] / by_row[row], "RenderPeople": there[0], "THuman2.0": there[1]}
+        for row, there in PUBLISHED.items()
+        if "anim" in by_row and row in by_row
+    ]
+
+
+def show(found: Figures, plan: Plan, rows: list[str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Print the table; return its lines and the claimed orders."""
+    lines: list[dict[str, Any]] = []
+    claims: list[dict[str, Any]] = []
+    for sensor in plan.sensors:
+        whole = table(found, rows, sensor, plan.views)
+        for views in [(view,) for view in plan.views]:
+            lines += table(found, rows, sensor, views)
+        lines += whole
+        print(f"\n{sensor}, all views, cm and degrees")
+        print_table([{key: line.get(key) for key in ("row", "n", *SHOWN)} for line in whole])
+        print_table(ratios(whole))
+        mine = orders(found, rows, sensor)
+        claims += mine
+        for first, second in sorted({(c["first"], c["second"]) for c in mine}):
+            words = [f"{c['column']} {c['order']}" for c in mine if (c["first"], c["second"]) == (first, second)]
+            print(f"{first} against {second}: {', '.join(words)}")
+    return lines, claims
+
+
+def main() -> None:
+    """Measure, print and keep."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    words = lambda text: tuple(part for part in text.split(",") if part)  # noqa: E731
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--split", default="test", choices=("train", "val", "test"))
+    parser.add_argument("--seed", type=int, default=100)
+    parser.add_argument("--people", type=int, default=12)
+    parser.add_argument("--size", type=int, default=640)
+    parser.add_argument("--points", type=int, default=100_000)
+    parser.add_argument("--views", type=words, default=tuple(VIEWS))
+    parser.add_argument("--sensors", type=words, default=("ideal", "azure_kinect"))
+    parser.add_argument("--rows", type=words, default=tuple(METHODS))
+    parser.add_argument("--redo", type=words, default=())
+    parser.add_argument("--fits", default="fitted", choices=("fitted", "true"))
+    parser.add_argument("--refit", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    plan = Plan(
+        options.cache, options.split, options.seed, options.people, options.views, options.sensors, options.size
+    )
+    if options.refit:
+        for kept in plan.folder.glob("*/*/*/fit.json"):
+            kept.unlink()
+    rows = list(options.rows)
+    for found in measured(options, plan, rows):
+        # After every person: the run is long.
+        lines, claims = show(found, plan, rows)
+    summary = {"people": plan.people, "fits": options.fits, "points": options.points}
+    keep(f"anim_{plan.split}", [], **summary, table=lines, orders=claims)
+
+
+if __name__ == "__main__":
+    main()
