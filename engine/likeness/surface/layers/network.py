@@ -1,0 +1,85 @@
+"""The two-layer network: a small U-Net that says where each ray leaves the person for the last time."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from likeness.surface.layers.features import CHANNELS
+
+# Network's unit of depth: residuals of a decimetre are of order one.
+UNIT_M = 0.1
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """widths: channels of each level, half the resolution from one to the next. fold: side of the square of pixels
+    that is folded into channels first. groups: of the normalisation. pixel_m: that the weights were trained at."""
+
+    widths: tuple[int, ...] = (48, 96, 128, 192)
+    fold: int = 2
+    groups: int = 8
+    pixel_m: float = 0.012
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> NetworkSettings:
+        """What to_dict gave."""
+        return cls(tuple(data["widths"]), int(data["fold"]), int(data["groups"]), float(data["pixel_m"]))
+
+
+class _Block(nn.Module):
+    """3 x 3 convolution, normalisation, SiLU; a residual where width stays."""
+
+    def __init__(self, before: int, after: int, groups: int, stride: int = 1) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(before, after, 3, stride, 1, bias=False)
+        self.norm = nn.GroupNorm(groups, after)
+        self.residual = before == after and stride == 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = functional.silu(self.norm(self.convolution(x)))
+        return x + out if self.residual else out
+
+
+class LayerNetwork(nn.Module):
+    """Features (B, CHANNELS, H, W) f32 -> residuals (B, 2, H, W) f32 metres, added to the front and to the first
+    guess of the back.
+
+    H and W are multiples of fold * 2^(levels - 1).
+    """
+
+    def __init__(self, settings: NetworkSettings | None = None) -> None:
+        super().__init__()
+        self.settings = s = settings or NetworkSettings()
+        widths, g = s.widths, s.groups
+        self.stem = nn.Sequential(
+            nn.PixelUnshuffle(s.fold), _Block(CHANNELS * s.fold**2, widths[0], g), _Block(widths[0], widths[0], g)
+        )
+        self.down = nn.ModuleList(
+            nn.Sequential(_Block(a, b, g, 2), _Block(b, b, g)) for a, b in zip(widths, widths[1:], strict=False)
+        )
+        self.narrow = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in zip(widths, widths[1:], strict=False))
+        self.up = nn.ModuleList(nn.Sequential(_Block(2 * a, a, g), _Block(a, a, g)) for a in widths[:-1])
+        self.head = nn.Conv2d(widths[0], 2 * s.fold**2, 3, 1, 1)
+        # The untrained network is the first guess: the body, or naive inflation.
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        x = self.stem(features.contiguous(memory_format=torch.channels_last))
+        passed = []
+        for step in self.down:
+            passed.append(x)
+            x = step(x)
+        for level in range(len(self.up) - 1, -1, -1):
+            wide = functional.interpolate(self.narrow[level](x), scale_factor=2.0, mode="nearest")
+            x = self.up[level](torch.cat([wide, passed[level]], 1))
+        return UNIT_M * functional.pixel_shuffle(self.head(x).float(), self.settings.fold)
