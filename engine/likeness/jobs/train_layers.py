@@ -72,7 +72,7 @@ class LayersTask:
 
 
 def measured(model: nn.Module, views: LayerViews, batch: int = 16, most: int = 128) -> dict[str, float]:
-    """Errors of the back on views as stored, with a disturbed body, none, and only grossly wrong ones; cm and degrees."""
+    """Errors of the back on stored views, with disturbed bodies, none, and grossly wrong ones alone; cm, degrees."""
     groups: dict[str, Tensor] = {"body": (~views.tensors["gross"]).nonzero()[:most, 0]}
     groups["none"] = groups["body"]
     groups["gross"] = groups["gross_none"] = views.tensors["gross"].nonzero()[:most, 0]
@@ -95,7 +95,7 @@ def measured(model: nn.Module, views: LayerViews, batch: int = 16, most: int = 1
 
 
 def back_sheet(model: nn.Module, views: LayerViews, index: Tensor) -> np.ndarray:
-    """(rows, columns, 3) u8: normals of a row of views: front read, first guess of the back, the network's, the truth's."""
+    """(rows, columns, 3) u8: normals of views: front as read, first guess of the back, the network's, the truth's."""
     pictures, truth = views.take(index)
     _, back = both_layers(pictures, model(features(pictures)))
     directions = rays(pictures.camera, *pictures.mask.shape[-2:])

@@ -132,7 +132,7 @@ def features(pictures: Pictures) -> Tensor:
 
 
 def first_guess(pictures: Pictures) -> Tensor:
-    """The back (B, H, W) m relative without any learning: the body's last hit where it was hit, else naive inflation."""
+    """The back (B, H, W) m relative without learning: the body's last hit where it was hit, else naive inflation."""
     p = pictures
     behind = torch.maximum(p.body_last, p.front + LEAST_M)
     return torch.where(p.body & p.mask, behind, p.front + p.thickness)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -63,12 +64,11 @@ class LayerNetwork(nn.Module):
         self.stem = nn.Sequential(
             nn.PixelUnshuffle(s.fold), _Block(CHANNELS * s.fold**2, widths[0], g), _Block(widths[0], widths[0], g)
         )
-        self.down = nn.ModuleList(
-            nn.Sequential(_Block(a, b, g, 2), _Block(b, b, g)) for a, b in zip(widths, widths[1:], strict=False)
-        )
-        self.narrow = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in zip(widths, widths[1:], strict=False))
+        self.down = nn.ModuleList(nn.Sequential(_Block(a, b, g, 2), _Block(b, b, g)) for a, b in pairwise(widths))
+        self.narrow = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(widths))
         self.up = nn.ModuleList(nn.Sequential(_Block(2 * a, a, g), _Block(a, a, g)) for a in widths[:-1])
         self.head = nn.Conv2d(widths[0], 2 * s.fold**2, 3, 1, 1)
+        assert self.head.bias is not None
         # The untrained network is the first guess: the body, or naive inflation.
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
