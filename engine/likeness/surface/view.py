@@ -77,6 +77,16 @@ class Rays:
         hit = self._scene.run(start, directions, output=1)
         return hit["primID"].astype(np.int64), hit["tfar"].astype(np.float64)
 
+    def last(self, camera: Camera, beyond_m: float = 20.0) -> np.ndarray:
+        """Last hits of all pixels of a camera at the origin: (H, W) depth in metres, 0 where there is none.
+
+        Found from behind: rays start `beyond_m` away along the axis and run towards the camera.
+        """
+        rays = np.ascontiguousarray(camera.rays().reshape(-1, 3), np.float32)
+        hit = self._scene.run(rays * np.float32(beyond_m), -rays, output=1)
+        depth = np.where(hit["primID"] >= 0, beyond_m - hit["tfar"].astype(np.float64), 0.0)
+        return np.maximum(depth, 0.0).reshape(camera.height, camera.width)
+
     def visible(self, tolerance_m: float = 0.004) -> np.ndarray:
         """(V,) bool: vertices that nothing hides from the camera."""
         distance = np.linalg.norm(self.vertices, axis=1)

@@ -1,0 +1,160 @@
+"""From a capture to a closed mesh in seconds: naive inflation, and the two-layer network, with or without a body."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from likeness.body.model import load_default
+from likeness.core.camera import Camera
+from likeness.core.capture import Capture
+from likeness.core.errors import LikenessError
+from likeness.core.fit import Fit
+from likeness.core.surface import CapturedSurface
+from likeness.core.tensors import read_tensors
+from likeness.surface.layers.crop import JUMP_M, Crop, border_distance, filled, make_crop
+from likeness.surface.layers.features import LEAST_M, Pictures, both_layers, features, fill
+from likeness.surface.layers.inflation import thickness
+from likeness.surface.layers.mesh import slab
+from likeness.surface.layers.network import LayerNetwork, NetworkSettings
+from likeness.surface.view import Rays, View, make_view
+from likeness.surface.weights import load_weights
+
+WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "anim" / "two_layer.safetensors"
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Both layers on a window's pixels. front, back (H, W) f64 m along the axis, 0 off the mask; mask, measured bool:
+    the front was read there, not guessed; camera of the window."""
+
+    front: NDArray[np.float64]
+    back: NDArray[np.float64]
+    mask: NDArray[np.bool_]
+    measured: NDArray[np.bool_]
+    camera: Camera
+
+
+def inflate(capture: Capture) -> CapturedSurface:
+    """Naive inflation: the measured front, and a back from the outline's layers by a Poisson equation; closed.
+
+    Raises LikenessError("capture.no_depth").
+    """
+    view = _view(capture)
+    assert view.depth is not None
+    front = filled(view.depth.depth, view.mask).astype(np.float64)
+    back = front + np.maximum(thickness(view.depth.depth, view.mask, view.camera.fx), LEAST_M)
+    return slab(front, back, view.mask, (view.depth.depth > 0).astype(float), view.camera, JUMP_M)
+
+
+def predict_layers(
+    capture: Capture, fit: Fit | None = None, weights: Path = WEIGHTS, *, device: str = "cpu"
+) -> CapturedSurface:
+    """The two-layer network's surface: the measured front and the guessed back as a closed slab, camera space, metres.
+
+    fit: the capture's fitted body, if there is one. Raises LikenessError("capture.no_depth"), ("input.weights").
+    """
+    layers = guess_layers(capture, fit, weights, device=device)
+    return slab(layers.front, layers.back, layers.mask, layers.measured.astype(float), layers.camera)
+
+
+def guess_layers(capture: Capture, fit: Fit | None = None, weights: Path = WEIGHTS, *, device: str = "cpu") -> Layers:
+    """Both layers at the capture's working resolution; see `predict_layers`."""
+    view = _view(capture)
+    assert view.depth is not None and capture.depth is not None
+    network = load_network(Path(weights), device)
+    crop = make_crop(
+        np.where(capture.valid, capture.depth, 0), capture.mask, capture.camera, pixel_m=network.settings.pixel_m
+    )
+    body = None if fit is None else body_hits(fit, crop.camera)
+    pictures = crop_pictures(crop, body, device)
+    with torch.no_grad():
+        layers = both_layers(pictures, network(features(pictures)))
+        near, far = (fill(layer, pictures.mask)[0].cpu().double().numpy() + crop.distance_m for layer in layers)
+    near, far = (_enlarged(layer, crop.camera, view.camera) for layer in (near, far))
+    measured = view.mask & (view.depth.depth > 0)
+    front = _completed(view.depth.depth, measured, near)
+    back = np.maximum(far, front + LEAST_M)
+    return Layers(np.where(view.mask, front, 0), np.where(view.mask, back, 0), view.mask, measured, view.camera)
+
+
+def crop_pictures(crop: Crop, body: tuple[NDArray, NDArray] | None, device: str = "cpu") -> Pictures:
+    """A crop as a batch of one, holes filled. body: first and last hit (H, W) m, 0 = none, of the fitted body."""
+
+    def tensor(values: NDArray) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values))[None].to(device)
+
+    first, last = body if body is not None else (np.zeros(crop.mask.shape), np.zeros(crop.mask.shape))
+    c = crop.camera
+    return Pictures(
+        front=tensor(np.where(crop.front > 0, crop.front - crop.distance_m, 0).astype(np.float32)),
+        known=tensor(crop.front > 0),
+        mask=tensor(crop.mask),
+        thickness=tensor(thickness(crop.front, crop.mask, c.fx)),
+        border=tensor(border_distance(crop.mask)),
+        body_first=tensor((first - crop.distance_m).astype(np.float32)),
+        body_last=tensor((last - crop.distance_m).astype(np.float32)),
+        body=tensor((first > 0) & (last > 0)),
+        camera=tensor(np.array([c.fx, c.fy, c.cx, c.cy], np.float32)),
+        distance=torch.tensor([crop.distance_m], dtype=torch.float32, device=device),
+    ).filled()
+
+
+def body_hits(fit: Fit, camera: Camera) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """First and last hit of the fitted bare body along each ray of a camera, (H, W) m along the axis, 0 = none."""
+    model = load_default("smpl" if len(fit.pose) == 24 else "smplh", betas=max(20, len(fit.betas)))
+    vertices, _ = model.posed(fit.betas, fit.pose, fit.translation)
+    rays = Rays(vertices, model.faces)
+    return rays.render(camera)[1], rays.last(camera)
+
+
+@lru_cache(maxsize=2)
+def load_network(weights: Path, device: str = "cpu") -> LayerNetwork:
+    """The network of a weights file, ready to predict. Raises LikenessError("input.weights")."""
+    _, metadata = read_tensors(weights)
+    try:
+        settings = NetworkSettings.from_dict(json.loads(metadata["network"]))
+    except (KeyError, ValueError, TypeError) as error:
+        raise LikenessError(
+            "input.weights", f"{weights.name}: these are no weights of a two-layer network.", "Install Likeness again."
+        ) from error
+    network = LayerNetwork(settings)
+    load_weights(weights, network)
+    return network.to(device).eval()
+
+
+def _view(capture: Capture) -> View:
+    if capture.depth is None or not capture.valid.any():
+        raise LikenessError(
+            "capture.no_depth",
+            f"{capture.name}: nothing of the person was measured, and this method needs depth.",
+            "Take a capture with depth, or another method.",
+        )
+    return make_view(capture)
+
+
+def _enlarged(layer: NDArray[np.float64], crop: Camera, window: Camera) -> NDArray[np.float64]:
+    """A layer (h, w) of the crop on the window's pixels (H, W); same eye and axes, so this is an affine map.
+
+    A cubic B-spline that smooths instead of passing through the samples: no facets and no ringing at jumps.
+    """
+    scale = (crop.fy / window.fy, crop.fx / window.fx)
+    offset = (crop.cy - window.cy * scale[0], crop.cx - window.cx * scale[1])
+    return ndimage.affine_transform(
+        layer, np.array(scale), offset, (window.height, window.width), order=3, mode="nearest", prefilter=False
+    )
+
+
+def _completed(depth: NDArray, measured: NDArray[np.bool_], guessed: NDArray) -> NDArray[np.float64]:
+    """The measured depth, and where there is none the guess, moved so that both meet without a step."""
+    known = torch.from_numpy(measured)[None]
+    off = torch.from_numpy(np.where(measured, depth - guessed, 0.0))[None]
+    step = ndimage.gaussian_filter(fill(off.float(), known)[0].numpy(), 2.0)
+    return np.where(measured, depth, guessed + np.clip(step, -JUMP_M / 2, JUMP_M / 2))
