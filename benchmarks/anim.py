@@ -19,16 +19,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from anim_set import VIEWS, Case, Plan, cases
+from anim_set import VIEWS, Case, Plan, cases, model_of
 from anim_statistics import claimed, difference, interval, person_means
-from likeness.body.model import load_default
 from likeness.core.capture import Capture
 from likeness.core.errors import LikenessError
 from likeness.core.files import write_json
 from likeness.core.fit import Fit
+from likeness.core.surface import CapturedSurface
 from likeness.surface.draped import drape
 from likeness.surface.evaluation.depth_sheet import depth_sheet
 from likeness.surface.evaluation.scores import Truth, scores
+from likeness.surface.layers.predict import inflate, predict_layers
 from record import keep, print_table
 
 Surface = tuple[np.ndarray, np.ndarray]
@@ -48,17 +49,39 @@ PUBLISHED = {
 }  # fmt: skip
 
 
-def draped(capture: Capture, fit: Fit | None) -> Surface:
-    """The fitted body, draped."""
+def needed(fit: Fit | None) -> Fit:
+    """The fit, or a refusal where there is none."""
     if fit is None:
         raise LikenessError("body.fit", "There is no body fit.", "Fit a body first.")
-    found = drape(capture, load_default("smplh"), fit)
-    return found.vertices, found.faces
+    return fit
 
 
+def mesh_of(surface: CapturedSurface) -> Surface:
+    """Its arrays."""
+    return surface.vertices, surface.faces
+
+
+def body(capture: Capture, fit: Fit | None) -> Surface:
+    """The bare fitted body."""
+    fit = needed(fit)
+    model = model_of(fit)
+    return model.posed(fit.betas, fit.pose, fit.translation)[0], model.faces
+
+
+def draped(capture: Capture, fit: Fit | None) -> Surface:
+    """The fitted body, draped."""
+    fit = needed(fit)
+    return mesh_of(drape(capture, model_of(fit), fit))
+
+
+# A new row is a line here.
 METHODS: dict[str, Method] = {
     "depth": lambda capture, fit: depth_sheet(capture),
+    "body": body,
+    "inflation": lambda capture, fit: mesh_of(inflate(capture)),
     "draped": draped,
+    "layers": lambda capture, fit: mesh_of(predict_layers(capture)),
+    "layers_body": lambda capture, fit: mesh_of(predict_layers(capture, needed(fit))),
 }
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from likeness.body.fit import fit_body
-from likeness.body.model import load_default
+from likeness.body.model import BodyModel, load_default
 from likeness.capture import read_capture
 from likeness.core.capture import Capture
 from likeness.core.errors import LikenessError
@@ -49,6 +49,7 @@ VIEWS = {
     "behind": ((150.0, 210.0), (-4.0, 4.0)),
     "tilted": ((-50.0, 50.0), (-20.0, -10.0)),
 }
+BETAS = 30
 HELD_M = (1.2, 3.6)
 TRIES = 20
 # A tenth of a millimetre, so that rounding does not spoil the row of depth without error.
@@ -93,7 +94,7 @@ class Case:
         kept = self.folder / "fit.json"
         if not kept.is_file():
             try:
-                record = fit_body(self.capture, load_default("smplh"), find_person(self.capture)).to_dict()
+                record = fit_body(self.capture, load_default("smplh", betas=BETAS), find_person(self.capture)).to_dict()
             except LikenessError as error:
                 record = {"refused": error.code}
             write_json(kept, record)
@@ -116,6 +117,11 @@ class Case:
         groups = vertex_groups(model.parts, model.part_names)
         up = view.camera_from_world[:3, 1]
         return Truth(mesh, self.capture.camera, up, view.to_camera(kept["body"]), groups, points)
+
+
+def model_of(fit: Fit) -> BodyModel:
+    """The body model whose parameters a fit holds."""
+    return load_default("smpl" if len(fit.pose) == 24 else "smplh", betas=len(fit.betas))
 
 
 def cases(plan: Plan) -> Iterator[Case]:
@@ -198,7 +204,7 @@ def facing_deg(posed: Posed) -> float:
 def _true_fit(posed: Posed, view: View) -> dict[str, Any]:
     """The truth as Fit stores it; translation is found by where the model's pelvis comes to lie."""
     pose, betas = camera_pose(posed, view), np.asarray(posed.dressed.betas, np.float32)
-    _, joints = load_default("smplh").posed(betas, pose, np.zeros(3, np.float32))
+    _, joints = load_default("smplh", betas=len(betas)).posed(betas, pose, np.zeros(3, np.float32))
     translation = view.to_camera(posed.joints[0]) - joints[0]
     return {"pose": pose.tolist(), "betas": betas.tolist(), "translation": translation.tolist()}
 
