@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from likeness.body.correctives import DenseCorrectives
 from likeness.body.lbs import BodyTensors, lbs
 from likeness.body.model import BodyModel, load_default
+from likeness.core.correctives import DenseCorrectives
 from record import keep
 from smplx.lbs import lbs as smplx_lbs
 

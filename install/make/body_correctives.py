@@ -14,7 +14,7 @@ import body_joints as bj
 import numpy as np
 from body_people import Sculptor
 from body_shapes import ShapeSpace
-from likeness.body.correctives import Correctives
+from likeness.core.correctives import Correctives
 from likeness.core.frames import rodrigues
 from likeness.core.skinning import joint_transforms
 from scipy.spatial.transform import Rotation

@@ -9,7 +9,7 @@ import numpy as np
 from body_correctives import Rig, applied
 from body_people import Sculptor, sample_adults
 from body_shapes import vertex_areas
-from likeness.body.correctives import Correctives
+from likeness.core.correctives import Correctives
 from likeness.core.frames import rodrigues
 from likeness.core.motion import list_clips, read_clip
 from likeness.core.skinning import joint_transforms

@@ -10,9 +10,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from likeness.body.correctives import Correctives, DenseCorrectives
 from likeness.body.lbs import BodyTensors, joint_chain, lbs, rotation_matrices
 from likeness.body.model import BodyModel, load_default
+from likeness.core.correctives import Correctives, DenseCorrectives
 from likeness.core.frames import rodrigues
 from likeness.core.skinning import joint_transforms, posed_joints, skin
 

@@ -11,8 +11,8 @@ import pytest
 import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from likeness.body.correctives import NO_CORRECTIVES
 from likeness.body.model import load_default
+from likeness.core.correctives import NO_CORRECTIVES
 from likeness.core.frames import axis_angle, rodrigues
 from likeness.core.skinning import joint_transforms, skin
 from scipy.spatial.transform import Rotation

@@ -7,8 +7,8 @@ import pytest
 import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from likeness.body.correctives import NO_CORRECTIVES, Correctives
 from likeness.body.model import BodyModel, load_default
+from likeness.core.correctives import NO_CORRECTIVES, Correctives
 from likeness.core.errors import LikenessError
 from likeness.core.frames import rodrigues
 

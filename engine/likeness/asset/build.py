@@ -15,6 +15,7 @@ from .. import __version__
 from ..body.model import BodyModel
 from ..core.avatar import METHODS, Avatar
 from ..core.capture import Capture
+from ..core.correctives import Correctives, DenseCorrectives
 from ..core.errors import LikenessError
 from ..core.fit import Fit
 from ..core.frames import rodrigues
@@ -27,7 +28,7 @@ from .fill import RestBody
 from .geometry import vertex_normals
 from .glb import write_glb
 from .layout import complete
-from .limbs import joint_share, region_weights
+from .limbs import finger_joints, joint_share, region_weights
 from .previews import with_previews
 from .texture import encode_png
 from .unpose import unpose
@@ -38,6 +39,8 @@ _GLB_SECONDS = 4.0
 _CROTCH_BELOW_HIP_M = 0.10
 _STANDING_SHARE = 0.95
 _MOST_TILT = np.deg2rad(25.0)
+#: Pose correctives that move less than this at a right angle cost more than they show.
+_LEAST_CORRECTIVE_M = 2e-4
 
 
 @dataclass
@@ -105,6 +108,7 @@ def build_avatar(
         world_from_capture=world_from_capture(capture, model, fit, surface.vertices),
         quality={**skinned.figures, **baked.figures, "confidence": dict(fit.confidence), **fit.residuals},
         licences=_licences(model),
+        correctives=skinned.correctives,
         extra={"capture_surface.ply": surface_ply(surface, baked)},
     )
     with watch.stage("glb"):
@@ -124,23 +128,41 @@ class Skinned:
     skin_joints: np.ndarray
     skin_weights: np.ndarray
     rest_joints: np.ndarray
+    correctives: Correctives | None
     figures: dict[str, float]
 
 
 def unposed(surface: CapturedSurface, model: BodyModel, fit: Fit) -> Skinned:
-    """Four influences a vertex, rest joints of the fitted shape, and the surface in the rest pose."""
+    """Four influences a vertex, rest joints of the fitted shape, pose correctives, and the surface in the rest pose."""
     assert surface.skin_weights is not None
     _, joints = model.rest(fit.betas)
     index, weight = strongest(surface.skin_weights, 4)
     turns = rodrigues(np.asarray(fit.pose, np.float64))
     transforms = joint_transforms(turns, joints.astype(np.float64), model.parents)
     translation = np.asarray(fit.translation, np.float64)
-    rest, figures = unpose(surface.vertices, surface.faces, index, weight, transforms, translation, surface.rest_body)
-    again = skin(rest.astype(np.float64), index, weight, transforms) + translation
+    bend = surface_correctives(surface, model)
+    offsets = np.zeros(surface.vertices.shape) if bend is None else bend.offsets(turns, len(surface.vertices))
+    rest, figures = unpose(
+        surface.vertices, surface.faces, index, weight, transforms, translation, surface.rest_body, offsets
+    )
+    again = skin(rest.astype(np.float64) + offsets, index, weight, transforms) + translation
     error_mm = 1000 * np.linalg.norm(again - surface.vertices, axis=1)
     figures["repose_error_median_mm"] = float(np.median(error_mm))
     figures["repose_error_p95_mm"] = float(np.percentile(error_mm, 95))
-    return Skinned(rest, index, weight, joints.astype(np.float32), figures)
+    return Skinned(rest, index, weight, joints.astype(np.float32), bend, figures)
+
+
+def surface_correctives(surface: CapturedSurface, model: BodyModel) -> Correctives | None:
+    """The body's pose correctives on a surface that knows where it lies on the body; None where the body has none."""
+    if model.correctives is None:
+        return None
+    assert surface.body_corners is not None and surface.body_shares is not None
+    rows = model.correctives
+    if isinstance(rows, DenseCorrectives):
+        rows = rows.rows().above(_LEAST_CORRECTIVE_M)
+    carried = rows.carried(surface.body_corners, surface.body_shares).above(_LEAST_CORRECTIVE_M)
+    # As the avatar's file keeps them, so that unposing and posing agree.
+    return replace(carried, directions=carried.directions.astype(np.float16).astype(np.float32))
 
 
 def rest_body(skinned: Skinned, surface: CapturedSurface, model: BodyModel, fit: Fit) -> RestBody:
@@ -153,7 +175,7 @@ def rest_body(skinned: Skinned, surface: CapturedSurface, model: BodyModel, fit:
         positions=positions,
         faces=surface.faces,
         regions=region_weights(index, weight, names),
-        hands=joint_share(index, weight, [i for i, n in enumerate(names) if n.endswith("hand")]),
+        hands=joint_share(index, weight, finger_joints(names)),
         skull=joint_share(index, weight, [names.index("head")]),
         cheeks=_cheeks(positions, model, fit),
         chin=skinned.rest_joints[names.index("head")].astype(np.float64),
@@ -232,7 +254,7 @@ def showcase_clip() -> MotionClip | None:
 
 def _licences(model: BodyModel) -> list[dict[str, str]]:
     return [
-        {"files": "mesh.npz (rig, weights, topology), avatar.glb", "licence": model.licence, "origin": model.name},
+        {"files": "mesh.npz (rig, weights, topology), shapes.npz, avatar.glb", "licence": model.licence, "origin": model.name},
         {"files": "textures/*, previews/*, capture_surface.ply", "licence": "the artist's own", "origin": "capture"},
     ]
 

@@ -43,6 +43,13 @@ def region_of_joint(joint_names: Sequence[str]) -> np.ndarray:
     return out
 
 
+def finger_joints(joint_names: Sequence[str]) -> list[int]:
+    """The joints beyond the wrists: SMPL's hands, or all fingers."""
+    hands = (REGIONS.index("left_hand"), REGIONS.index("right_hand"))
+    regions = region_of_joint(joint_names)
+    return [j for j, n in enumerate(joint_names) if regions[j] in hands and not n.endswith("wrist")]
+
+
 def region_weights(skin_joints: np.ndarray, skin_weights: np.ndarray, joint_names: Sequence[str]) -> np.ndarray:
     """skin_joints, skin_weights (V, 4) -> (V, 10) f32 share of each vertex in each of REGIONS; rows sum to 1."""
     region = region_of_joint(joint_names)

@@ -1,4 +1,4 @@
-"""Take a captured surface out of its pose: the inverse of linear blend skinning, kept sane where that is ill-posed."""
+"""Take a captured surface out of its pose: the inverse of skinning with correctives, kept sane where it is ill-posed."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ def unpose(
     transforms: np.ndarray,
     translation: np.ndarray,
     rest_body: np.ndarray | None = None,
+    offsets: np.ndarray | None = None,
 ) -> tuple[np.ndarray, dict[str, float]]:
     """Captured vertices (V, 3) -> rest vertices (V, 3) f32, and figures.
 
-    Solves skin(rest) + translation = captured vertex by vertex; transforms (J, 4, 4) are posed-from-rest. Where the
+    Solves skin(rest + offsets) + translation = captured vertex by vertex; transforms (J, 4, 4) are posed-from-rest,
+    offsets (V, 3) the pose correctives of that pose. Where the
     blended transform nearly loses a dimension (two joints turned against each other), the answer is pulled to the
     undressed body's rest position `rest_body` (V, 3). Where unposing tears neighbours apart that lie together in the
     capture, the surface is smoothed relative to the body.
@@ -34,7 +36,10 @@ def unpose(
     matrix = blended[:, :, :3]
     target = vertices.astype(np.float64) - translation - blended[:, :, 3]
     smallest = np.linalg.svd(matrix, compute_uv=False)[:, -1]
-    anchor = np.zeros_like(target) if rest_body is None else rest_body.astype(np.float64)
+    bent = np.zeros_like(target) if offsets is None else offsets.astype(np.float64)
+    # All of this is about the bent body: its correctives are taken off last.
+    rest_body = None if rest_body is None else rest_body + bent
+    anchor = np.zeros_like(target) if rest_body is None else rest_body
     damping = np.maximum(_WELL_POSED - smallest, 0.0) ** 2
     normal = np.einsum("vka,vkb->vab", matrix, matrix) + damping[:, None, None] * np.eye(3)
     residual = np.einsum("vka,vk->va", matrix, target - np.einsum("vab,vb->va", matrix, anchor))
@@ -43,7 +48,7 @@ def unpose(
     if torn.any():
         rest = _smooth(rest, faces, torn, anchor if rest_body is not None else None)
     figures = {"unpose_torn_vertices": float(torn.mean()), "unpose_damped_vertices": float((damping > 0).mean())}
-    return rest.astype(np.float32), figures
+    return (rest - bent).astype(np.float32), figures
 
 
 def _torn(rest: np.ndarray, posed: np.ndarray, faces: np.ndarray, rest_body: np.ndarray | None) -> np.ndarray:

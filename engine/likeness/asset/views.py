@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,11 @@ class View:
 def pose_avatar(avatar: Avatar, pose: np.ndarray, translation: np.ndarray) -> np.ndarray:
     """Pose (J, 3) axis-angle and translation (3,) metres -> posed vertices (V, 3) f32 (SMPL's convention)."""
     rotations = rodrigues(np.asarray(pose, np.float64))
+    vertices = avatar.vertices.astype(np.float64)
+    if avatar.correctives is not None:
+        vertices = vertices + avatar.correctives.offsets(rotations, len(vertices))
     transforms = joint_transforms(rotations, avatar.rest_joints.astype(np.float64), avatar.parents)
-    posed = skin(avatar.vertices.astype(np.float64), avatar.skin_joints, avatar.skin_weights, transforms)
+    posed = skin(vertices, avatar.skin_joints, avatar.skin_weights, transforms)
     return (posed + np.asarray(translation, np.float64)).astype(np.float32)
 
 
@@ -126,7 +129,8 @@ def _sparse(avatar: Avatar, stride: int) -> Avatar:
     low = avatar.vertices[:, 1] < avatar.vertices[:, 1].min() + 0.05
     keep = np.union1d(np.arange(0, len(avatar.vertices), stride), np.nonzero(low)[0][::4])
     fields = {k: getattr(avatar, k)[keep] for k in ("vertices", "skin_joints", "skin_weights", "seen", "body_part")}
-    return Avatar(**{**avatar.__dict__, **fields, "faces": avatar.faces[:0], "corner_uvs": avatar.corner_uvs[:0]})
+    bend = None if avatar.correctives is None else avatar.correctives.of_vertices(keep)
+    return replace(avatar, **fields, correctives=bend, faces=avatar.faces[:0], corner_uvs=avatar.corner_uvs[:0])
 
 
 def framing_camera(

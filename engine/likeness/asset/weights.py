@@ -6,6 +6,8 @@ where the body is near and faces the same way, and continued smoothly over the s
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import igl
 import numpy as np
 import robust_laplacian
@@ -21,13 +23,22 @@ _SMOOTH_ROUNDS = 10
 _SMOOTH_SHARE = 0.2
 
 
-def transfer(
-    vertices: np.ndarray, faces: np.ndarray, body: np.ndarray, body_faces: np.ndarray, values: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Body values (B, C) carried to a surface in the same pose and frame.
+@dataclass(frozen=True)
+class Nearest:
+    """Where a surface lies on the body.
 
-    vertices (V, 3), faces (F, 3): the surface; body (B, 3), body_faces: the posed body; metres. Returns the inpainted
-    values (V, C) f32, rows in the body's range, and (V,) bool: where they were copied and not inpainted.
+    corners (V, 3) vertices of the nearest triangle, shares (V, 3) f64 the point on it. accepted (V,) bool: near, and
+    facing the same way; elsewhere the point says little.
+    """
+
+    corners: np.ndarray
+    shares: np.ndarray
+    accepted: np.ndarray
+
+
+def nearest(vertices: np.ndarray, faces: np.ndarray, body: np.ndarray, body_faces: np.ndarray) -> Nearest:
+    """Find a surface (V, 3), (F, 3) on the posed body (B, 3), body_faces; metres, one frame.
+
     Raises LikenessError("body.too_far") when nearly nothing lies near the body.
     """
     points = np.ascontiguousarray(vertices, np.float64)
@@ -35,7 +46,6 @@ def transfer(
     squared, face, closest = igl.point_mesh_squared_distance(points, target, body_faces.astype(np.int64))[:3]
     corner = body_faces[face]
     share = _barycentric(closest, target[corner])
-    copied = np.einsum("vk,vkc->vc", share, values[corner].astype(np.float64))
     body_normal = np.einsum("vk,vkc->vc", share, vertex_normals(body, body_faces)[corner].astype(np.float64))
     body_normal /= np.maximum(np.linalg.norm(body_normal, axis=1, keepdims=True), 1e-9)
     along = np.einsum("vc,vc->v", vertex_normals(vertices, faces), body_normal)
@@ -47,8 +57,14 @@ def transfer(
             "The fitted body does not lie in the surface: fewer than one point in twenty is near it.",
             "Fit the body again, or choose a capture that shows the whole person.",
         )
-    filled = _inpaint(points, faces, copied, accepted)
-    return _smooth(filled, faces, accepted).astype(np.float32), accepted
+    return Nearest(corner, share, accepted)
+
+
+def transfer(vertices: np.ndarray, faces: np.ndarray, found: Nearest, values: np.ndarray) -> np.ndarray:
+    """Body values (B, C) carried to a surface (V, 3), (F, 3): (V, C) f32, rows in the body's range."""
+    copied = np.einsum("vk,vkc->vc", found.shares, values[found.corners].astype(np.float64))
+    filled = _inpaint(np.ascontiguousarray(vertices, np.float64), faces, copied, found.accepted)
+    return _smooth(filled, faces, found.accepted).astype(np.float32)
 
 
 def _barycentric(points: np.ndarray, corners: np.ndarray) -> np.ndarray:

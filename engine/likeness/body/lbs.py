@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from likeness.body.correctives import NO_CORRECTIVES, Correctives, DenseCorrectives
 from likeness.body.model import BodyModel
+from likeness.core.correctives import NO_CORRECTIVES, Correctives, DenseCorrectives
 from torch.autograd.function import once_differentiable
 
 #: Rows of one joint that are multiplied together, and numbers that a step of skinning keeps in each core's cache.

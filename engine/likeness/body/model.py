@@ -12,7 +12,7 @@ from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
-from likeness.body.correctives import NO_CORRECTIVES, Correctives, DenseCorrectives
+from likeness.core.correctives import NO_CORRECTIVES, Correctives, DenseCorrectives
 from likeness.core.errors import LikenessError
 from likeness.core.files import read_npz, write_bytes
 from likeness.core.frames import rodrigues
@@ -21,6 +21,10 @@ from likeness.core.skinning import joint_transforms, posed_joints, skin, stronge
 #: SMPL's hand joints, and the joint of SMPL-H's where they lie.
 _HANDS = {"left_hand": "left_middle1", "right_hand": "right_middle1"}
 _BODY_JOINTS = 22
+#: SMPL-X's joints of the face, which turn with the head in the layouts that lack them.
+FACE_JOINTS = ("jaw", "left_eye", "right_eye")
+#: Shape numbers of fits and avatars: all that the children have, and those of the adults that a surface can tell.
+PRODUCT_BETAS = 30
 DEFAULT_BODY = Path(__file__).resolve().parent.parent / "weights" / "body" / "default.npz"
 
 
@@ -264,29 +268,61 @@ def _body_of(data: dict[str, np.ndarray], people: str) -> BodyModel:
     return replace(model, correctives=_read_correctives(data, mirror, model.joint_mirror).scaled(size))
 
 
+@dataclass(frozen=True)
+class Folding:
+    """How the joints of SMPL-H and SMPL-X become SMPL's 24; SMPL's own stay as they are.
+
+    joint_names, parents: of the 24. kept: (24,) the joint that each one is, a hand's at its middle knuckle. group: (J,)
+    the one of the 24 whose skin each joint's skin becomes: fingers that of their hand, jaw and eyes that of the head.
+    """
+
+    joint_names: tuple[str, ...]
+    parents: np.ndarray
+    kept: np.ndarray
+    group: np.ndarray
+
+    @classmethod
+    def of(cls, model: BodyModel) -> Folding:
+        """Of any body whose first 22 joints are SMPL's."""
+        names = list(model.joint_names)
+        own = all(hand in names for hand in _HANDS)
+        kept = [*range(_BODY_JOINTS), *(names.index(h if own else knuckle) for h, knuckle in _HANDS.items())]
+        group = np.arange(len(names))
+        for joint, name in enumerate(names[_BODY_JOINTS:], _BODY_JOINTS):
+            group[joint] = names.index("head") if name in FACE_JOINTS else _BODY_JOINTS + name.startswith("right")
+        return cls((*names[:_BODY_JOINTS], *_HANDS), model.parents[kept], np.array(kept), group)
+
+    def weights(self, weights: np.ndarray) -> np.ndarray:
+        """Skin weights (V, J) -> (V, 24)."""
+        out = np.zeros((len(weights), len(self.kept)), weights.dtype)
+        for joint, target in enumerate(self.group):
+            out[:, target] += weights[:, joint]
+        return out
+
+
 def smpl_layout(model: BodyModel) -> BodyModel:
     """A body with SMPL-H's 52 joints -> the same body with SMPL's 24, where `left_hand` moves all fingers."""
-    names = list(model.joint_names)
-    kept = [*range(_BODY_JOINTS), *(names.index(knuckle) for knuckle in _HANDS.values())]
-    sides = np.array([n.startswith("right") for n in names[_BODY_JOINTS:]])
-    weights = np.zeros((len(model.weights), len(kept)), np.float32)
-    weights[:, :_BODY_JOINTS] = model.weights[:, :_BODY_JOINTS]
-    for side in (0, 1):
-        weights[:, _BODY_JOINTS + side] = model.weights[:, _BODY_JOINTS:][:, sides == side].sum(1)
-    joint_of = np.full(len(names), -1)
-    joint_of[:_BODY_JOINTS] = np.arange(_BODY_JOINTS)
+    fold = Folding.of(model)
     # All fingers turn at their knuckles.
-    joint_of[_BODY_JOINTS:] = np.where([n.endswith("1") for n in names[_BODY_JOINTS:]], _BODY_JOINTS + sides, -1)
+    turns = np.array([j < _BODY_JOINTS or n.endswith("1") for j, n in enumerate(model.joint_names)])
     return replace(
         model,
-        joints_template=model.joints_template[kept],
-        joint_shapedirs=model.joint_shapedirs[kept],
-        weights=weights,
-        parents=model.parents[kept],
-        joint_names=(*names[:_BODY_JOINTS], *_HANDS),
-        regressor=None if model.regressor is None else model.regressor[kept],
-        correctives=None if model.correctives is None else model.correctives.renamed(joint_of),
+        joints_template=model.joints_template[fold.kept],
+        joint_shapedirs=model.joint_shapedirs[fold.kept],
+        weights=fold.weights(model.weights),
+        parents=fold.parents,
+        joint_names=fold.joint_names,
+        regressor=None if model.regressor is None else model.regressor[fold.kept],
+        correctives=None if model.correctives is None else model.correctives.renamed(np.where(turns, fold.group, -1)),
     )
+
+
+def product_body(people: str = "adults") -> BodyModel:
+    """The body of fits and avatars: the one that ships, with SMPL-H's 52 joints and 30 shape numbers.
+
+    people: `adults` or `children`. Read once; treat its arrays as read-only.
+    """
+    return load_default("smplh", people, PRODUCT_BETAS)
 
 
 def load_default(layout: str = "smpl", people: str = "adults", betas: int = 20) -> BodyModel:

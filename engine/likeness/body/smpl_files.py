@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse
-from likeness.body.correctives import DenseCorrectives
 from likeness.body.model import BodyModel, HandSpace, load_default
 from likeness.body.pickles import MAX_BYTES, read_pickle
+from likeness.core.correctives import DenseCorrectives
 from likeness.core.errors import LikenessError
 from likeness.core.files import output_error, read_npz, sha256, write_bytes
 from scipy.spatial import cKDTree

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .correctives import Correctives
 from .errors import LikenessError
 from .files import new_folder, read_json, read_npz, sha256
 from .fit import Fit
@@ -27,7 +28,8 @@ class Avatar:
     skin_weights (V, 4) f32 with rows that sum to 1, seen (V,) f32 0..1, body_part (V,) u8.
     rest_joints (J, 3) f32, parents (J,) with -1 for the root, joint_names in the same order.
     textures: file name -> PNG bytes. capture: the fitted pose in the capture; world_from_capture (4, 4) puts the
-    capture's camera space upright on the floor. extra: further files by relative path (GLB, surface, previews).
+    capture's camera space upright on the floor. correctives: pose correctives of the vertices, or None; directions are
+    kept in half precision. extra: further files by relative path (GLB, surface, previews).
     """
 
     name: str
@@ -51,6 +53,7 @@ class Avatar:
     provenance: dict[str, Any] = field(default_factory=dict)
     quality: dict[str, Any] = field(default_factory=dict)
     licences: list[dict[str, str]] = field(default_factory=list)
+    correctives: Correctives | None = None
     extra: dict[str, bytes] = field(default_factory=dict)
 
 
@@ -82,6 +85,8 @@ def _encode(avatar: Avatar) -> dict[str, bytes]:
     capture = avatar.capture.to_dict()
     capture["world_from_capture"] = np.asarray(avatar.world_from_capture, np.float64).round(7).tolist()
     files = {"mesh.npz": buffer.getvalue(), "capture.json": (json.dumps(capture, indent=1) + "\n").encode()}
+    if avatar.correctives is not None:
+        files["shapes.npz"] = _encode_shapes(avatar.correctives)
     files |= {f"textures/{name}": data for name, data in avatar.textures.items()}
     files |= avatar.extra
     head = {
@@ -101,6 +106,17 @@ def _encode(avatar: Avatar) -> dict[str, bytes]:
     }
     files["avatar.json"] = (json.dumps(head, indent=1, ensure_ascii=False) + "\n").encode()
     return files
+
+
+def _encode_shapes(correctives: Correctives) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        corrective_vertices=correctives.vertices.astype(np.int32),
+        corrective_joints=correctives.joints.astype(np.uint16),
+        corrective_directions=correctives.directions.astype(np.float16),
+    )
+    return buffer.getvalue()
 
 
 def _refuse(path: Path, what: str, hint: str = "Make the avatar again, or choose another folder.") -> LikenessError:
@@ -153,6 +169,7 @@ def read_avatar(path: Path, *, verify: bool = False) -> Avatar:
             provenance=dict(head["provenance"]),
             quality=dict(head["quality"]),
             licences=list(head["licences"]),
+            correctives=_read_shapes(path) if "shapes.npz" in listed else None,
             **arrays,
         )
     except OSError as error:
@@ -165,7 +182,25 @@ def read_avatar(path: Path, *, verify: bool = False) -> Avatar:
 
 _MESH_ARRAYS = ("vertices", "faces", "corner_uvs", "skin_joints", "skin_weights", "seen", "body_part")
 
+_SHAPES = {"corrective_vertices": (1, "iu"), "corrective_joints": (1, "iu"), "corrective_directions": (3, "f")}
+
 _INDICES = ("faces", "skin_joints", "body_part", "parents")
+
+
+def _read_shapes(path: Path) -> Correctives | None:
+    """The pose correctives of `shapes.npz`, None where it holds none."""
+    data = read_npz(path / "shapes.npz", "avatar.unreadable")
+    if not data.keys() & _SHAPES.keys():
+        return None
+    for name, (axes, kind) in _SHAPES.items():
+        if data[name].ndim != axes or data[name].dtype.kind not in kind:
+            raise _refuse(path, f"its {name} are stored as {data[name].dtype} {data[name].shape}")
+    directions = data["corrective_directions"].astype(np.float32)
+    if directions.shape != (*data["corrective_vertices"].shape, 3, 9) or len(directions) != len(data["corrective_joints"]):
+        raise _refuse(path, "its pose correctives have different lengths")
+    return Correctives(
+        data["corrective_vertices"].astype(np.int32), data["corrective_joints"].astype(np.int32), directions
+    )
 
 
 def _verify(path: Path, listed: dict[str, str]) -> None:
@@ -200,8 +235,13 @@ def _check(path: Path, avatar: Avatar) -> None:
         raise _refuse(path, "its weights name joints that do not exist")
     if any(not -1 <= int(p) < j for j, p in enumerate(avatar.parents)):
         raise _refuse(path, "its joints are not in order from the root")
-    numbers = ("vertices", "skin_weights", "rest_joints", "corner_uvs")
-    if not all(np.isfinite(getattr(avatar, n)).all() for n in numbers):
+    numbers = [avatar.vertices, avatar.skin_weights, avatar.rest_joints, avatar.corner_uvs]
+    if (bend := avatar.correctives) is not None:
+        numbers.append(bend.directions)
+        for name, index, count in (("vertices", bend.vertices, vertices), ("joints", bend.joints, joints)):
+            if len(index) and not 0 <= index.min() <= index.max() < count:
+                raise _refuse(path, f"its pose correctives name {name} that do not exist")
+    if not all(np.isfinite(array).all() for array in numbers):
         raise _refuse(path, "it holds numbers that are not finite")
     if vertices and np.abs(avatar.skin_weights.sum(1) - 1).max() > 1e-4:
         raise _refuse(path, "its skin weights do not sum to one")

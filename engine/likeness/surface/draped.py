@@ -13,7 +13,7 @@ import scipy.sparse as sparse
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from likeness.body.model import BodyModel
+from likeness.body.model import BodyModel, Folding
 from likeness.core.capture import Capture
 from likeness.core.errors import LikenessError
 from likeness.core.fit import Fit
@@ -23,7 +23,7 @@ from likeness.core.surface import CapturedSurface
 from .bones import BoneCorrection
 from .cloth import dressed, levelling, taut_cloth, toe_caps
 from .correspond import Wishes, depth_wishes, joint_neighbours, outline_inside, outline_wishes
-from .refine import DrapeMesh, refine_long_edges, vertex_normals
+from .refine import DrapeMesh, body_corners, refine_long_edges, vertex_normals
 from .repair import calm
 from .solve import SmoothField
 from .view import Rays, View, make_view
@@ -89,21 +89,24 @@ def drape(capture: Capture, model: BodyModel, fit: Fit, *, report: Report = quie
     main = _largest_component(mesh.faces, len(mesh.vertices))
     view = make_view(capture)
     body, faces = mesh.vertices[main], _submesh(mesh.faces, main)
-    skin = _skin(model, mesh.weights[main])
-    drape_job = _Drape(view, body, faces, skin, report)
+    # A finger is two pixels wide: what a capture tells of a hand, it tells of the whole hand.
+    fold = Folding.of(model)
+    weights, names = fold.weights(mesh.weights[main]), fold.joint_names
+    drape_job = _Drape(view, body, faces, _skin(fold, weights), report)
     drape_job.follow_bones(
-        BoneCorrection(body, drape_job.broad_normals(), mesh.weights[main], joints, model.parents, model.joint_names)
+        BoneCorrection(body, drape_job.broad_normals(), weights, joints[fold.kept], fold.parents, names)
     )
     drape_job.find_thickness()
-    drape_job.bridge_hollows(mesh.weights[main], model.joint_names)
+    drape_job.bridge_hollows(weights, names)
     drape_job.move_freely()
-    drape_job.cap_toes(mesh.weights[main], model.joint_names)
+    drape_job.cap_toes(weights, names)
     vertices = mesh.vertices.copy()
     vertices[main] = drape_job.vertices
     seen = np.zeros(len(vertices))
     seen[main] = drape_job.seen()
     _carry_along(vertices, mesh.vertices, main)
     report(1.0, "Draped")
+    corners, shares = body_corners(mesh.origin)
     return CapturedSurface(
         vertices=vertices.astype(np.float32),
         faces=mesh.faces.astype(np.int32),
@@ -112,6 +115,8 @@ def drape(capture: Capture, model: BodyModel, fit: Fit, *, report: Report = quie
         skin_weights=mesh.weights.astype(np.float32),
         body_part=mesh.parts,
         rest_body=mesh.rest.astype(np.float32),
+        body_corners=corners,
+        body_shares=shares,
     )
 
 
@@ -124,7 +129,7 @@ def posed_mesh(model: BodyModel, fit: Fit) -> tuple[DrapeMesh, np.ndarray]:
             f"The body fit has {len(fit.pose)} joints, but the body model {model.name} has {joints_expected}.",
             "Fit this body model to the capture again.",
         )
-    vertices, joints = model.posed(fit.betas, fit.pose, fit.translation)
+    vertices, joints = model.posed(fit.betas, fit.pose, fit.translation, correctives=True)
     rest, _ = model.rest(fit.betas)
     weights = np.asarray(model.weights, np.float64)
     mesh = DrapeMesh(
@@ -134,6 +139,7 @@ def posed_mesh(model: BodyModel, fit: Fit) -> tuple[DrapeMesh, np.ndarray]:
         corner_uvs=np.asarray(model.corner_uvs, np.float64),
         weights=weights / weights.sum(axis=1, keepdims=True),
         parts=np.asarray(model.parts, np.uint8),
+        origin=sparse.eye_array(len(vertices), format="csr"),
     )
     return refine_long_edges(mesh, MAX_EDGE_M), np.asarray(joints, np.float64)
 
@@ -280,13 +286,13 @@ def _clamped(move: np.ndarray, longest: float) -> np.ndarray:
     return move * np.minimum(1.0, longest / np.maximum(size, 1e-12))
 
 
-def _skin(model: BodyModel, weights: np.ndarray) -> _Skin:
-    names = model.joint_names
+def _skin(fold: Folding, weights: np.ndarray) -> _Skin:
+    names = fold.joint_names
     hand = weights[:, [n.endswith(("wrist", "hand")) for n in names]].sum(axis=1)
     foot = weights[:, [n.endswith(("ankle", "foot")) for n in names]].sum(axis=1)
     return _Skin(
         joint=np.argmax(weights, axis=1),
-        neighbours=joint_neighbours(np.asarray(model.parents), names),
+        neighbours=joint_neighbours(fold.parents, names),
         # Fingers are a centimetre thick: the field that drapes a coat would fold them at once.
         stiffness=1.0 + 4.0 * hand + 1.5 * foot,
         bare=hand,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sparse
 
 # Corner choices of the triangles that replace one with 1, 2 (two ways) or 3 split edges.
 # 0..2 are the corners, 3..5 the midpoints of edges 01, 12, 20; faces are turned so that edge 01 is split and,
@@ -20,7 +21,8 @@ class DrapeMesh:
     """The body as it is draped: one pose, one rest shape, one topology.
 
     vertices (V, 3) f64 camera space, metres; rest (V, 3) f64 the undressed body's rest frame; faces (F, 3) i64;
-    corner_uvs (F, 3, 2) f64; weights (V, J) f64 rows sum to 1; parts (V,) u8.
+    corner_uvs (F, 3, 2) f64; weights (V, J) f64 rows sum to 1; parts (V,) u8; origin (V, B) f64 sparse: each vertex as
+    a blend of the body's B vertices, at most three.
     """
 
     vertices: np.ndarray
@@ -29,6 +31,17 @@ class DrapeMesh:
     corner_uvs: np.ndarray
     weights: np.ndarray
     parts: np.ndarray
+    origin: sparse.csr_matrix
+
+
+def body_corners(origin: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
+    """DrapeMesh.origin (V, B) -> (V, 3) i32 vertices of the body and (V, 3) f32 shares that sum to 1."""
+    corners = np.zeros((origin.shape[0], 3), np.int32)
+    shares = np.zeros(corners.shape, np.float32)
+    row = np.repeat(np.arange(len(corners)), np.diff(origin.indptr))
+    slot = np.arange(origin.nnz) - origin.indptr[row]
+    corners[row, slot], shares[row, slot] = origin.indices, origin.data
+    return corners, shares
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -78,6 +91,7 @@ def _split(mesh: DrapeMesh, edges: np.ndarray, face_edges: np.ndarray, split: np
         corner_uvs=corner_uvs,
         weights=np.concatenate([mesh.weights, (mesh.weights[a] + mesh.weights[b]) / 2]),
         parts=np.concatenate([mesh.parts, mesh.parts[a]]),
+        origin=sparse.vstack([mesh.origin, 0.5 * (mesh.origin[a] + mesh.origin[b])], format="csr"),
     )
 
 

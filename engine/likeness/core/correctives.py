@@ -62,6 +62,35 @@ class Correctives:
         """The rows for a body `factor` times as large."""
         return replace(self, directions=(self.directions * np.float32(factor)))
 
+    def of_vertices(self, chosen: np.ndarray) -> Correctives:
+        """The rows of the (N,) `chosen` vertices, which are numbered anew in that order."""
+        place = np.full(max(int(self.vertices.max(initial=0)), int(chosen.max(initial=0))) + 1, -1, np.int32)
+        place[chosen] = np.arange(len(chosen))
+        kept = place[self.vertices] >= 0
+        return Correctives(place[self.vertices[kept]], self.joints[kept], self.directions[kept])
+
+    def carried(self, corners: np.ndarray, shares: np.ndarray) -> Correctives:
+        """The rows of a surface whose vertices are blends of these: corners (N, 3) indices, shares (N, 3)."""
+        order = np.argsort(self.vertices, kind="stable")
+        start = np.searchsorted(self.vertices[order], corners)
+        count = np.searchsorted(self.vertices[order], corners, side="right") - start
+        count = np.where(shares > 0, count, 0).reshape(-1)
+        pair = np.repeat(np.arange(len(count)), count)
+        row = order[np.arange(len(pair)) - np.repeat(np.cumsum(count) - count, count) + start.reshape(-1)[pair]]
+        vertex, joint = pair // corners.shape[1], self.joints[row]
+        moved = self.directions[row] * shares.reshape(-1)[pair, None, None].astype(np.float32)
+        # Corners that move with the same joint become one row.
+        by = np.lexsort((joint, vertex))
+        vertex, joint = vertex[by], joint[by]
+        first = np.flatnonzero(np.r_[True, (np.diff(vertex) != 0) | (np.diff(joint) != 0)][: len(vertex)])
+        total = np.add.reduceat(moved[by], first, axis=0) if len(first) else moved
+        return Correctives(vertex[first].astype(np.int32), joint[first].astype(np.int32), total)
+
+    def above(self, least_m: float) -> Correctives:
+        """The rows with an entry over `least_m` metres."""
+        kept = np.abs(self.directions).max(axis=(1, 2), initial=0.0) > least_m
+        return Correctives(self.vertices[kept], self.joints[kept], self.directions[kept])
+
 
 @dataclass(frozen=True)
 class DenseCorrectives:
@@ -92,6 +121,13 @@ class DenseCorrectives:
     def scaled(self, factor: float) -> DenseCorrectives:
         """The same for a body `factor` times as large."""
         return DenseCorrectives(self.posedirs * np.float32(factor))
+
+    def rows(self) -> Correctives:
+        """The same as rows, one for every vertex and joint."""
+        joints, count = len(self.posedirs) // 9, self.posedirs.shape[1] // 3
+        directions = self.posedirs.reshape(joints, 9, count, 3).transpose(0, 2, 3, 1).reshape(-1, 3, 9)
+        joint, vertex = np.divmod(np.arange(joints * count, dtype=np.int32), count)
+        return Correctives(vertex, joint + 1, directions)
 
 
 #: What a body without correctives has.
