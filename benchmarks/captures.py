@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 from likeness.body.fit import fit_body
-from likeness.body.model import load_default
+from likeness.body.model import product_body
 from likeness.capture import read_capture, read_photo
 from likeness.core.camera import Camera
 from likeness.core.capture import Capture
@@ -78,7 +78,7 @@ def closed_depth(capture: Capture) -> CapturedSurface:
 
 def measure(path: Path, pictures: Path | None) -> list[dict[str, Any]]:
     """Read, fit and drape one input; one row for the drape and, with depth, one for the baseline."""
-    model, marks = load_default(), [time.perf_counter()]
+    model, marks = product_body(), [time.perf_counter()]
     photo = path.is_file() and path.suffix != ".npz"
     capture = read_photo(path) if photo else read_capture(path)
     marks.append(time.perf_counter())

@@ -12,11 +12,12 @@ from likeness.asset.atlas import pad, rasterize
 from likeness.asset.rays import RayScene
 from likeness.asset.render import TexturedMesh, render_mesh
 from likeness.asset.texture import MipTexture
-from likeness.body.model import BodyModel, load_default
+from likeness.body.model import BodyModel, product_body
 from likeness.core.camera import Camera
 from likeness.core.capture import Capture
 from likeness.core.fit import LIMBS, Fit
 from likeness.core.frames import axis_angle, rodrigues
+from likeness.core.hands import with_joints
 from likeness.core.surface import CapturedSurface
 
 SKIN, HAIR, SHIRT, JEANS, SHOE = (222, 178, 150), (60, 40, 28), (178, 40, 46), (44, 62, 110), (235, 235, 228)
@@ -61,8 +62,8 @@ def painted(model: BodyModel, size: int, detail: bool = True) -> np.ndarray:
 
 
 def resting_pose(turn_deg: float = 0.0) -> np.ndarray:
-    """(24, 3) f32: arms half down, one knee bent, facing the camera and turned about the vertical."""
-    pose = np.zeros((24, 3))
+    """(52, 3) f32: arms half down, one knee bent, fingers relaxed, facing the camera and turned about the vertical."""
+    pose = with_joints(np.zeros((24, 3)), 52)
     about = rodrigues(np.array([0.0, np.deg2rad(turn_deg), 0.0]))
     pose[0] = axis_angle(np.diag([1.0, -1.0, -1.0]) @ about)
     pose[16], pose[17] = (0.1, 0.0, -0.95), (-0.1, 0.2, 0.9)
@@ -73,10 +74,10 @@ def resting_pose(turn_deg: float = 0.0) -> np.ndarray:
 @lru_cache(maxsize=4)
 def scene(height_px: int = 1024, turn_deg: float = 0.0, detail: bool = True, texture_px: int = 2048) -> Scene:
     """The painted default body 2.4 m before a camera, with exact mask and depth; its surface is the body itself."""
-    model = load_default()
+    model = product_body()
     betas = np.linspace(0.8, -0.8, 5).astype(np.float32)
     pose, translation = resting_pose(turn_deg), np.array([0.05, 0.06, 2.4], np.float32)
-    vertices, _ = model.posed(betas, pose, translation)
+    vertices, _ = model.posed(betas, pose, translation, correctives=True)
     width = height_px * 3 // 4
     focal = height_px * 1.15
     camera = Camera(focal, focal, (width - 1) / 2, (height_px - 1) / 2, width, height_px)
@@ -97,7 +98,11 @@ def scene(height_px: int = 1024, turn_deg: float = 0.0, detail: bool = True, tex
     seen = np.zeros(len(vertices), np.float32)
     seen[model.faces[facing]] = 1
     rest, _ = model.rest(betas)
-    surface = CapturedSurface(vertices, model.faces, seen, model.corner_uvs, model.weights, model.parts, rest)
+    corners = np.repeat(np.arange(len(vertices), dtype=np.int32)[:, None], 3, axis=1)
+    shares = np.tile(np.array([1, 0, 0], np.float32), (len(vertices), 1))
+    surface = CapturedSurface(
+        vertices, model.faces, seen, model.corner_uvs, model.weights, model.parts, rest, corners, shares
+    )
     return Scene(model, fit, capture, surface, truth)
 
 

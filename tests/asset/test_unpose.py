@@ -12,7 +12,7 @@ from likeness.asset.geometry import edges, vertex_normals
 from likeness.asset.layout import complete, unwrap
 from likeness.asset.limbs import REGIONS, region_of_joint
 from likeness.asset.unpose import unpose
-from likeness.body.model import load_default
+from likeness.body.model import product_body
 from likeness.core.errors import LikenessError
 from likeness.core.frames import rodrigues
 from likeness.core.skinning import joint_transforms, skin
@@ -20,7 +20,7 @@ from likeness.core.surface import CapturedSurface
 
 
 def rig(pose: np.ndarray) -> tuple:
-    model = load_default()
+    model = product_body()
     vertices, joints = model.rest(np.zeros(3))
     index, weight = model.sparse_weights(4)
     transforms = joint_transforms(rodrigues(pose.astype(np.float64)), joints.astype(np.float64), model.parents)
@@ -30,7 +30,7 @@ def rig(pose: np.ndarray) -> tuple:
 @given(st.integers(0, 2**31), st.floats(0.1, 1.2))
 @settings(max_examples=8, deadline=None)
 def test_unposing_inverts_skinning(seed: int, size: float) -> None:
-    pose = np.random.default_rng(seed).normal(size=(24, 3)) * size * 0.4
+    pose = np.random.default_rng(seed).normal(size=(52, 3)) * size * 0.4
     model, rest, index, weight, transforms = rig(pose)
     shift = np.array([0.3, -0.2, 2.5])
     posed = skin(rest, index, weight, transforms) + shift
@@ -40,9 +40,28 @@ def test_unposing_inverts_skinning(seed: int, size: float) -> None:
     assert figures["unpose_torn_vertices"] < 0.02
 
 
+@given(st.integers(0, 2**31))
+@settings(max_examples=6, deadline=None)
+def test_unposing_takes_pose_correctives_off(seed: int) -> None:
+    """The model's own posing is the oracle; at rest its correctives are zero, so the template has to come back."""
+    random = np.random.default_rng(seed)
+    pose, shift = random.normal(size=(52, 3)) * 0.25, np.array([0.1, 0.2, 2.0])
+    pose[0] = random.normal(size=3) * 2
+    model, rest, index, weight, transforms = rig(pose)
+    plain, _ = model.posed(np.zeros(3), pose, shift)
+    posed, _ = model.posed(np.zeros(3), pose, shift, correctives=True)
+    offsets = model.correctives.offsets(rodrigues(pose), len(rest))
+    assert np.abs(posed - plain).max() > 0.003
+    found, _ = unpose(posed, model.faces, index, weight, transforms, shift, rest, offsets)
+    assert np.percentile(np.linalg.norm(found - rest, axis=1), 99) < 1e-5
+    assert np.abs(found - rest).max() < 0.02
+    left, _ = unpose(posed, model.faces, index, weight, transforms, shift, rest)
+    assert np.abs(left - rest).max() > 0.003
+
+
 def test_a_collapsed_joint_falls_back_to_the_body() -> None:
     """An elbow turned by half a turn about its bone loses a dimension there; the answer has to stay near the body."""
-    pose = np.zeros((24, 3))
+    pose = np.zeros((52, 3))
     pose[18] = (np.pi, 0, 0)
     model, rest, index, weight, transforms = rig(pose)
     bumped = skin(rest, index, weight, transforms) + np.random.default_rng(0).normal(size=rest.shape) * 0.002
@@ -53,7 +72,7 @@ def test_a_collapsed_joint_falls_back_to_the_body() -> None:
 
 def test_a_flap_between_limbs_is_drawn_in() -> None:
     """Vertices of the forearm that lie on the hip in the capture must not stretch to the hip's rest place."""
-    pose = np.zeros((24, 3))
+    pose = np.zeros((52, 3))
     pose[16] = (0, 0, -1.3)
     model, rest, index, weight, transforms = rig(pose)
     posed = skin(rest, index, weight, transforms)
@@ -67,7 +86,7 @@ def test_a_flap_between_limbs_is_drawn_in() -> None:
 
 
 def test_rasterized_texels_interpolate_their_own_place() -> None:
-    model = load_default()
+    model = product_body()
     texels = rasterize(model.corner_uvs, 256)
     place = np.einsum("nk,nkc->nc", texels.barycentric, model.corner_uvs[texels.face])
     np.testing.assert_allclose(place[:, 0], (texels.column + 0.5) / 256, atol=1e-5)
@@ -95,7 +114,7 @@ def test_edges_are_each_there_once() -> None:
 
 
 def test_normals_of_the_default_body_point_outwards() -> None:
-    model = load_default()
+    model = product_body()
     moved = model.v_template + 1e-3 * vertex_normals(model.v_template, model.faces)
 
     def volume(vertices: np.ndarray) -> float:
@@ -106,10 +125,10 @@ def test_normals_of_the_default_body_point_outwards() -> None:
 
 
 def test_every_joint_has_its_region() -> None:
-    regions = region_of_joint(load_default().joint_names)
-    named = {n: REGIONS[r] for n, r in zip(load_default().joint_names, regions, strict=True)}
+    regions = region_of_joint(product_body().joint_names)
+    named = {n: REGIONS[r] for n, r in zip(product_body().joint_names, regions, strict=True)}
     assert named["pelvis"] == named["spine3"] == named["left_collar"] == "torso"
-    assert named["left_wrist"] == "left_hand"
+    assert named["left_wrist"] == named["left_ring1"] == named["left_thumb3"] == "left_hand"
     assert named["right_ankle"] == "right_foot"
     assert named["neck"] == "head"
     assert named["right_elbow"] == "right_arm"
@@ -130,6 +149,11 @@ def test_a_surface_of_another_topology_gets_weights_and_an_atlas(painted_scene) 
     assert np.median(wrong) < 1e-3
     assert wrong.mean() < 0.05
     np.testing.assert_allclose(found.skin_weights.sum(1), 1, atol=1e-5)
+    rotations = rodrigues(painted.fit.pose.astype(np.float64))
+    bend = painted.model.correctives.carried(found.body_corners, found.body_shares).offsets(rotations, len(order))
+    true = painted.model.correctives.offsets(rotations, len(order))[order]
+    assert np.abs(true).max() > 0.01
+    assert np.percentile(np.linalg.norm(bend - true, axis=1), 99) < 5e-4
     assert (found.body_part == painted.model.parts[order]).mean() > 0.98
     far = CapturedSurface(bare.vertices + [0, 0, 5.0], bare.faces, bare.seen)
     with pytest.raises(LikenessError, match="does not lie in the surface"):

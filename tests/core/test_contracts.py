@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from likeness.core import protocol
 from likeness.core.avatar import Avatar, read_avatar, write_avatar
 from likeness.core.camera import Camera
+from likeness.core.correctives import Correctives
 from likeness.core.errors import LikenessError
 from likeness.core.fit import Fit
 from likeness.core.job import JobFolder
@@ -92,6 +93,35 @@ def test_damaged_file_is_found(tmp_path, avatar):
 )
 def test_avatar_that_would_be_indexed_blindly_is_refused(tmp_path, avatar, change):
     path = write_avatar(tmp_path / "Ada.avatar", dataclasses.replace(avatar, **change))
+    with pytest.raises(LikenessError) as caught:
+        read_avatar(path)
+    assert caught.value.code == "avatar.unreadable"
+
+
+def test_avatar_without_correctives_has_none(tmp_path, avatar):
+    """As written before there were any."""
+    path = write_avatar(tmp_path / "Ada.avatar", avatar)
+    assert not (path / "shapes.npz").exists()
+    assert read_avatar(path).correctives is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"corrective_vertices": np.array([0, 4], "i4")},
+        {"corrective_joints": np.array([1, 3], "u2")},
+        {"corrective_vertices": np.array([-1, 2], "i4")},
+        {"corrective_joints": np.array([1.0, 2.0])},
+        {"corrective_directions": np.zeros((3, 3, 9), "f2")},
+        {"corrective_directions": np.full((2, 3, 9), np.nan, "f2")},
+        {"corrective_directions": np.zeros((2, 27), "f2")},
+    ],
+)
+def test_correctives_that_would_be_indexed_blindly_are_refused(tmp_path, avatar, change):
+    rows = Correctives(np.array([0, 3]), np.array([1, 2]), np.ones((2, 3, 9), "f4"))
+    path = write_avatar(tmp_path / "Ada.avatar", dataclasses.replace(avatar, correctives=rows))
+    np.testing.assert_array_equal(read_avatar(path).correctives.directions, rows.directions)
+    np.savez(path / "shapes.npz", **(dict(np.load(path / "shapes.npz")) | change))
     with pytest.raises(LikenessError) as caught:
         read_avatar(path)
     assert caught.value.code == "avatar.unreadable"

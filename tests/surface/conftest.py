@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import trimesh
-from likeness.body.model import BodyModel, load_default
+from likeness.body.model import BodyModel, product_body
 from likeness.core.camera import Camera
 from likeness.core.capture import Capture
 from likeness.core.fit import Fit
@@ -20,7 +20,7 @@ KINECT = Camera(364.3, 364.3, 256.5, 207.9, 512, 424)
 
 @pytest.fixture(scope="session")
 def model() -> BodyModel:
-    return load_default()
+    return product_body()
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def disturbed(fit: Fit, seed: int, degrees: float = 3.0, shift_m: float = 0.012)
     """The fit as a real fitter might leave it."""
     rng = np.random.default_rng(seed)
     axes = rng.normal(0, np.radians(degrees) / 1.7, fit.pose.shape)
-    axes[[20, 21, 22, 23, 10, 11]] *= 0.3
+    axes[[*range(20, len(axes)), 10, 11]] *= 0.3
     pose = axis_angle(rodrigues(fit.pose.astype(np.float64)) @ rodrigues(axes)).astype(np.float32)
     place = fit.translation + rng.normal(0, shift_m / 1.7, 3).astype(np.float32)
     return Fit(pose, fit.betas, place, fit.camera)
@@ -54,7 +54,7 @@ def disturbed(fit: Fit, seed: int, degrees: float = 3.0, shift_m: float = 0.012)
 def dressed(vertices: np.ndarray, faces: np.ndarray, weights: np.ndarray, thickness_m: float = 0.02) -> np.ndarray:
     """Vertices moved out along trimesh's normals, but for head and hands."""
     mesh = trimesh.Trimesh(vertices, faces, process=False)
-    skin = weights[:, [15, 20, 21, 22, 23]].sum(axis=1)
+    skin = weights[:, [15, *range(20, weights.shape[1])]].sum(axis=1)
     return vertices + (thickness_m * (1 - skin))[:, None] * mesh.vertex_normals
 
 

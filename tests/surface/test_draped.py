@@ -50,7 +50,7 @@ def sound(surface: CapturedSurface) -> None:
     assert surface.seen.shape == (count,)
     assert surface.seen.min() >= 0
     assert surface.seen.max() <= 1
-    assert surface.skin_weights.shape == (count, 24)
+    assert surface.skin_weights.shape == (count, 52)
     np.testing.assert_allclose(surface.skin_weights.sum(axis=1), 1, atol=1e-5)
     assert surface.rest_body.shape == (count, 3)
     assert surface.body_part.shape == (count,)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy.sparse as sparse
 import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from likeness.surface.refine import DrapeMesh, refine_long_edges
+from likeness.surface.refine import DrapeMesh, body_corners, refine_long_edges
 
 
 def as_drape_mesh(mesh: trimesh.Trimesh) -> DrapeMesh:
@@ -21,6 +22,7 @@ def as_drape_mesh(mesh: trimesh.Trimesh) -> DrapeMesh:
         corner_uvs=vertices[faces][..., :2],
         weights=np.stack([high, 1 - high], axis=1),
         parts=(high > 0.5).astype(np.uint8),
+        origin=sparse.eye_array(len(vertices), format="csr"),
     )
 
 
@@ -38,6 +40,10 @@ def test_refinement_keeps_a_closed_mesh_closed(limit: float, squash: float) -> N
     assert out.edges_unique_length.max() <= limit * 1.001
     assert (out.area_faces > 0).all()
     np.testing.assert_allclose(fine.weights.sum(axis=1), 1)
+    corners, shares = body_corners(fine.origin)
+    np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-6)
+    before = as_drape_mesh(sphere).weights
+    np.testing.assert_allclose(np.einsum("vk,vkc->vc", shares, before[corners]), fine.weights, atol=1e-6)
     np.testing.assert_allclose(fine.rest, fine.vertices * 2, atol=1e-9)
 
 

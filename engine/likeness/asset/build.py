@@ -254,7 +254,11 @@ def showcase_clip() -> MotionClip | None:
 
 def _licences(model: BodyModel) -> list[dict[str, str]]:
     return [
-        {"files": "mesh.npz (rig, weights, topology), shapes.npz, avatar.glb", "licence": model.licence, "origin": model.name},
+        {
+            "files": "mesh.npz (rig, weights, topology), shapes.npz, avatar.glb",
+            "licence": model.licence,
+            "origin": model.name,
+        },
         {"files": "textures/*, previews/*, capture_surface.ply", "licence": "the artist's own", "origin": "capture"},
     ]
 

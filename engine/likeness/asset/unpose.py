@@ -1,4 +1,4 @@
-"""Take a captured surface out of its pose: the inverse of skinning with correctives, kept sane where it is ill-posed."""
+"""Take a captured surface out of its pose: skinning and correctives undone, kept sane where that is ill-posed."""
 
 from __future__ import annotations
 

@@ -196,7 +196,9 @@ def _read_shapes(path: Path) -> Correctives | None:
         if data[name].ndim != axes or data[name].dtype.kind not in kind:
             raise _refuse(path, f"its {name} are stored as {data[name].dtype} {data[name].shape}")
     directions = data["corrective_directions"].astype(np.float32)
-    if directions.shape != (*data["corrective_vertices"].shape, 3, 9) or len(directions) != len(data["corrective_joints"]):
+    if directions.shape != (*data["corrective_vertices"].shape, 3, 9) or len(directions) != len(
+        data["corrective_joints"]
+    ):
         raise _refuse(path, "its pose correctives have different lengths")
     return Correctives(
         data["corrective_vertices"].astype(np.int32), data["corrective_joints"].astype(np.int32), directions

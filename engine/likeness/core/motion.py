@@ -11,6 +11,7 @@ import numpy as np
 from .errors import LikenessError
 from .files import read_npz, write_bytes
 from .frames import axis_angle, rodrigues
+from .hands import BODY_JOINTS, LAYOUTS, RELAXED_FINGERS, with_joints
 
 CLIPS = Path(__file__).with_name("clips")
 MAX_FRAMES = 200_000
@@ -52,16 +53,22 @@ class MotionClip:
         return replace(self, poses=poses.astype(np.float32), trans=trans.astype(np.float32), up="Y")
 
     def with_joints(self, count: int) -> MotionClip:
-        """The clip for a body of `count` joints: further joints (fingers) are dropped, missing ones rest.
+        """The clip for a body of `count` joints; hands that the clip knows nothing of are relaxed.
 
-        From joint 22 on SMPL's families disagree (hands in SMPL, finger joints in SMPL-H, the jaw in SMPL-X).
+        From joint 22 on SMPL's families disagree: hands in SMPL (24), fingers in SMPL-H (52), jaw and eyes before the
+        fingers in SMPL-X (55), which rest here where the clip has none. Fingers that never move from the flat hand were
+        not recorded: most AMASS files are such. A body without fingers keeps its hands straight.
         """
-        have = self.poses.shape[1]
-        if have == count:
-            return self
         poses = np.zeros((len(self), count, 3), np.float32)
-        shared = min(have, count, 22)
-        poses[:, :shared] = self.poses[:, :shared]
+        poses[:, :BODY_JOINTS] = self.poses[:, :BODY_JOINTS]
+        if self.poses.shape[1] == count:
+            poses = self.poses.copy()
+        elif count > 24 and self.poses.shape[1] in LAYOUTS:
+            poses = with_joints(self.poses, count).copy()
+        if count > 24:
+            for hand, relaxed in zip((slice(-30, -15), slice(-15, None)), np.split(RELAXED_FINGERS, 2), strict=True):
+                if not poses[:, hand].any():
+                    poses[:, hand] = relaxed
         return replace(self, poses=poses)
 
     def resampled(self, fps: float) -> MotionClip:
