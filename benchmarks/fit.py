@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from likeness.body.fit import draw_overlay, fit_body
-from likeness.body.model import load_default
+from likeness.body.model import product_body
 from likeness.capture import read_capture, read_photo
 from likeness.core.capture import Capture
 from likeness.core.errors import LikenessError
@@ -62,7 +62,7 @@ def joint_errors(found: np.ndarray, truth: np.ndarray) -> dict[str, float]:
 
 def fit_one(name: str, capture: Capture, truth: np.ndarray | None, pictures: Path | None) -> dict[str, Any]:
     """One row: figures of one fit."""
-    model = load_default()
+    model = product_body()
     started, worked = time.perf_counter(), time.process_time()
     fit: Fit = fit_body(capture, model, find_person(capture))
     row: dict[str, Any] = {"input": name, "kind": capture.kind}

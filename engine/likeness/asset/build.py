@@ -39,8 +39,9 @@ _GLB_SECONDS = 4.0
 _CROTCH_BELOW_HIP_M = 0.10
 _STANDING_SHARE = 0.95
 _MOST_TILT = np.deg2rad(25.0)
-#: Pose correctives that move less than this at a right angle cost more than they show.
-_LEAST_CORRECTIVE_M = 2e-4
+#: Pose correctives that move less than this at a right angle cost more than they show; SMPL's own spread each joint's
+#: over the whole body.
+_LEAST_CORRECTIVE_M, _LEAST_DENSE_M = 2e-4, 1e-3
 
 
 @dataclass
@@ -159,7 +160,7 @@ def surface_correctives(surface: CapturedSurface, model: BodyModel) -> Correctiv
     assert surface.body_corners is not None and surface.body_shares is not None
     rows = model.correctives
     if isinstance(rows, DenseCorrectives):
-        rows = rows.rows().above(_LEAST_CORRECTIVE_M)
+        rows = rows.rows().above(_LEAST_DENSE_M)
     carried = rows.carried(surface.body_corners, surface.body_shares).above(_LEAST_CORRECTIVE_M)
     # As the avatar's file keeps them, so that unposing and posing agree.
     return replace(carried, directions=carried.directions.astype(np.float16).astype(np.float32))

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..asset.layout import unwrap
-from ..body.model import BodyModel, load_default
+from ..body.model import BodyModel, product_body
 from ..body.smpl_files import read_smpl
 from ..core.errors import LikenessError
 from ..core.files import read_npz, write_bytes
@@ -30,7 +30,7 @@ def load_body(file: str | None = None, people: str = "adults") -> BodyModel:
     "body.unsafe_file").
     """
     if not file:
-        return load_default(people=people)
+        return product_body(people)
     kept = cache_folder() / "bodies"
     try:
         model = read_smpl(Path(file).expanduser(), kept, betas=_BETAS)
