@@ -16,14 +16,20 @@ from .coordinates import to_blender
 from .core.errors import LikenessError
 
 #: The child that a bone with several children points to.
-MAIN_CHILD = {"spine3": "neck"}
+MAIN_CHILD = {"spine3": "neck", "left_wrist": "left_middle1", "right_wrist": "right_middle1"}
 #: The pelvis points half forward instead of to the spine. Blender stores rest axes relative to the parent, and loses
 #: digits where a child points against it, as the thighs would: axes square to 7e-6 only, 1e-5 m at the feet.
 PELVIS_AXIS = np.array([0.0, -0.7071, 0.7071])
 #: Custom property of the armature object: joint names in the order of the avatar's files (Blender sorts bones anew).
 JOINTS_KEY = "likeness_joints"
-#: Blender removes bones shorter than this when edit mode ends.
-SHORTEST_M = 0.01
+#: Shorter bones cannot be picked. The last joint of a child's finger is 6 mm long.
+SHORTEST_M = 0.004
+FINGERS = ("thumb", "index", "middle", "ring", "pinky")
+#: How far a chain's last bone goes on, as a share of the one before it; heads and finger tips are longer than feet.
+REACH = {"head": 1.0, "thumb": 0.9, "index": 0.9, "middle": 0.9, "ring": 0.9, "pinky": 0.9}
+USUAL_REACH = 0.6
+#: Bone collections, by the side of the fingers in them.
+COLLECTIONS = {"": "Body", "left": "Left Hand", "right": "Right Hand"}
 
 
 def bone_tails(names: Sequence[str], parents: np.ndarray, heads: np.ndarray) -> np.ndarray:
@@ -40,13 +46,39 @@ def bone_tails(names: Sequence[str], parents: np.ndarray, heads: np.ndarray) -> 
         elif children:
             tails[joint] = heads[main or children].mean(0)
         elif parents[joint] >= 0:
-            reach = 1.0 if name == "head" else 0.6
+            reach = next((share for word, share in REACH.items() if word in name), USUAL_REACH)
             tails[joint] = heads[joint] + reach * (heads[joint] - heads[parents[joint]])
         else:
             tails[joint] = heads[joint]
         if np.linalg.norm(tails[joint] - heads[joint]) < SHORTEST_M:
             tails[joint] = heads[joint] + np.array([0.0, 0.0, 5 * SHORTEST_M])
     return tails
+
+
+def finger_side(name: str) -> str:
+    """left or right for a finger's joint, empty for all others."""
+    side, _, word = name.partition("_")
+    return side if word.startswith(FINGERS) else ""
+
+
+def bend_directions(names: Sequence[str], heads: np.ndarray) -> np.ndarray:
+    """Where bones bend to when they turn about their own X: fingers to the palm, the thumb over it, all else ahead.
+
+    heads: (J, 3) metres, Blender's axes. Returns (J, 3). Bones that lie forward (feet) bend up.
+    """
+    out = np.tile(np.array([0.0, -1.0, 0.0]), (len(names), 1))
+    place = dict(zip(names, heads, strict=True))
+    for side, sign in (("left", 1.0), ("right", -1.0)):
+        if f"{side}_thumb2" not in place:
+            continue
+        wrist, index, middle, ring, pinky, thumb = (
+            place[f"{side}_{joint}"] for joint in ("wrist", "index1", "middle1", "ring1", "pinky1", "thumb2")
+        )
+        palm = sign * np.cross(middle - wrist, index - pinky)
+        for joint, name in enumerate(names):
+            if finger_side(name) == side:
+                out[joint] = ring - thumb if "thumb" in name else palm
+    return out
 
 
 def build_armature(rig: bpy.types.Object, names: Sequence[str], parents: np.ndarray, rest_joints: np.ndarray) -> None:
@@ -56,7 +88,7 @@ def build_armature(rig: bpy.types.Object, names: Sequence[str], parents: np.ndar
     parents: (J,) -1 for the root. rest_joints: (J, 3) metres, engine axes.
     """
     heads = to_blender(np.asarray(rest_joints, np.float64))
-    tails = bone_tails(names, parents, heads)
+    tails, bends = bone_tails(names, parents, heads), bend_directions(names, heads)
     bpy.context.view_layer.objects.active = rig
     bpy.ops.object.mode_set(mode="EDIT")
     bones: list[bpy.types.EditBone] = []
@@ -65,7 +97,8 @@ def build_armature(rig: bpy.types.Object, names: Sequence[str], parents: np.ndar
         bone.head, bone.tail = Vector(heads[joint]), Vector(tails[joint])
         # Bones that lie forward (feet) take up as the reference, all others the front: knees and elbows bend about X.
         lies_forward = abs((tails[joint] - heads[joint])[1]) > 0.9 * np.linalg.norm(tails[joint] - heads[joint])
-        bone.align_roll(Vector((0, 0, 1)) if lies_forward else Vector((0, -1, 0)))
+        forward = lies_forward and not finger_side(name)
+        bone.align_roll(Vector((0, 0, 1)) if forward else Vector(bends[joint]))
         if parents[joint] >= 0:
             bone.parent = bones[parents[joint]]
             bone.use_connect = bool(np.allclose(tails[parents[joint]], heads[joint], atol=1e-7))
@@ -74,9 +107,20 @@ def build_armature(rig: bpy.types.Object, names: Sequence[str], parents: np.ndar
     for bone in rig.pose.bones:
         bone.rotation_mode = "QUATERNION"
         bone.lock_location = (bone.parent is not None,) * 3
+    _collect(rig.data, names)
     rig[JOINTS_KEY] = list(names)
     rig.data.display_type = "STICK"
     rig.show_in_front = True
+
+
+def _collect(armature: bpy.types.Armature, names: Sequence[str]) -> None:
+    """Bone collections, so that the fingers can be hidden at once."""
+    for side, title in COLLECTIONS.items():
+        wanted = [name for name in names if finger_side(name) == side]
+        if wanted:
+            collection = armature.collections.new(title)
+            for name in wanted:
+                collection.assign(armature.bones[name])
 
 
 def joint_names(rig: bpy.types.Object) -> list[str]:

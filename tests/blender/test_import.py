@@ -3,7 +3,7 @@
 import bpy
 import numpy as np
 import pytest
-from mannequin import NAMES, PARENTS, write_mannequin
+from mannequin import FINE_NAMES, NAMES, PARENTS, write_mannequin
 
 BLENDER_AXES = np.array([[1.0, 0, 0], [0, 0, -1.0], [0, 1.0, 0]])
 
@@ -51,9 +51,10 @@ def test_scene_holds_all_parts(scene, addon, mannequin_folder):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_deformation_equals_smpl(scene, addon, tmp_path, seed):
+@pytest.mark.parametrize("fingers", [False, True])
+def test_deformation_equals_smpl(scene, addon, tmp_path, seed, fingers):
     """Random bodies, random strong poses, the root turned and moved: within 1e-5 m of the equations."""
-    folder = write_mannequin(tmp_path / "Box.avatar", addon, seed)
+    folder = write_mannequin(tmp_path / "Box.avatar", addon, seed, fingers=fingers)
     rig = addon("importer").import_avatar(folder)
     avatar = addon("core.avatar").read_avatar(folder)
     rng = np.random.default_rng(100 + seed)
@@ -61,7 +62,7 @@ def test_deformation_equals_smpl(scene, addon, tmp_path, seed):
     rest = evaluated_vertices(body)
     np.testing.assert_allclose(rest, avatar.vertices @ BLENDER_AXES.T, atol=1e-6)
     for scale in (0.3, 1.0, 3.0):
-        pose, trans = rng.normal(0, scale, (24, 3)), rng.uniform(-2, 2, 3)
+        pose, trans = rng.normal(0, scale, avatar.capture.pose.shape), rng.uniform(-2, 2, 3)
         addon("armature").set_pose(rig, pose, trans)
         expected = smpl_vertices(addon, avatar, pose, trans)
         assert np.abs(evaluated_vertices(body) - expected).max() < 1e-5
@@ -79,7 +80,8 @@ def test_soles_stand_on_the_ground(scene, addon, tmp_path):
 @pytest.mark.parametrize("seed", range(8))
 def test_rest_axes_are_square(scene, addon, tmp_path, seed):
     """Blender loses digits where a bone points against its parent; the layout of our bones avoids that."""
-    rig = addon("importer").import_avatar(write_mannequin(tmp_path / "Box.avatar", addon, seed))
+    folder = write_mannequin(tmp_path / "Box.avatar", addon, seed, fingers=seed % 2 == 1)
+    rig = addon("importer").import_avatar(folder)
     axes = addon("armature").rest_axes(rig)
     assert np.abs(axes @ axes.transpose(0, 2, 1) - np.eye(3)).max() < 3e-6
 
@@ -115,6 +117,37 @@ def test_bones_follow_the_limbs(scene, addon, mannequin_folder):
     for parent, child in (("left_hip", "left_knee"), ("right_shoulder", "right_elbow"), ("spine3", "neck")):
         assert (bones[parent].tail_local - bones[child].head_local).length < 1e-5
     assert all(bone.length >= 0.009 for bone in bones)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_fingers_curl_about_their_own_x(scene, addon, tmp_path, seed):
+    """The same turn bends both hands to the palm, which looks down in the T pose; the bones run to the finger tips."""
+    rig = addon("importer").import_avatar(write_mannequin(tmp_path / "Box.avatar", addon, seed, fingers=True))
+    bones = rig.data.bones
+    for side in ("left", "right"):
+        assert (bones[f"{side}_wrist"].tail_local - bones[f"{side}_middle1"].head_local).length < 1e-5
+        for finger in ("index", "middle", "ring", "pinky", "thumb"):
+            chain = [bones[f"{side}_{finger}{k}"] for k in (1, 2, 3)]
+            assert chain[1].use_connect and chain[2].use_connect
+            assert chain[2].length >= 0.004 and (chain[2].vector.normalized() @ chain[1].vector.normalized()) > 0.9
+        for finger in ("index", "middle", "ring", "pinky"):
+            bone = rig.pose.bones[f"{side}_{finger}1"]
+            bpy.context.view_layer.update()
+            before = bone.tail.copy()
+            bone.rotation_quaternion = (np.cos(0.3), np.sin(0.3), 0, 0)
+            bpy.context.view_layer.update()
+            moved = bone.tail - before
+            assert moved.z < -0.8 * moved.length < -0.01
+
+
+def test_fingers_can_be_hidden_at_once(scene, addon, tmp_path, mannequin_folder):
+    rig = addon("importer").import_avatar(write_mannequin(tmp_path / "Fine.avatar", addon, fingers=True))
+    held = {c.name: {b.name for b in c.bones} for c in rig.data.collections}
+    assert held["Body"] == set(NAMES[:22])
+    assert held["Left Hand"] == {n for n in FINE_NAMES[22:] if n.startswith("left")}
+    assert held["Right Hand"] == {n for n in FINE_NAMES[22:] if n.startswith("right")}
+    old = addon("importer").import_avatar(mannequin_folder)
+    assert [c.name for c in old.data.collections] == ["Body"] and len(old.data.bones) == 24
 
 
 def test_coinciding_joints_keep_their_bones(scene, addon, tmp_path):

@@ -7,7 +7,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 import pytest
-from mannequin import NAMES
+from mannequin import FINE_NAMES, NAMES, write_mannequin
 from test_import import BLENDER_AXES, evaluated_vertices, smpl_vertices
 
 FRAMES = 40
@@ -25,10 +25,10 @@ def random_clip(addon, fps=30.0, up="Y", joints=24, seed=3):
 
 
 def bone_heads(rig, world: bool = False) -> np.ndarray:
-    """(24, 3) evaluated joints in the armature's space, or in the world."""
+    """(J, 3) evaluated joints in the armature's space, or in the world."""
     bpy.context.view_layer.update()
     evaluated = rig.evaluated_get(bpy.context.evaluated_depsgraph_get())
-    heads = [evaluated.pose.bones[name].head for name in NAMES]
+    heads = [evaluated.pose.bones[name].head for name in rig["likeness_joints"]]
     return np.array([evaluated.matrix_world @ head if world else head for head in heads])
 
 
@@ -57,6 +57,42 @@ def test_every_frame_equals_smpl(scene, addon, rig, mannequin_folder, tmp_path):
         )
         joints = skinning.posed_joints(transforms, avatar.rest_joints.astype(np.float64)) + clip.trans[frame]
         assert np.abs(bone_heads(rig) - joints @ BLENDER_AXES.T).max() < 1e-5
+
+
+@pytest.mark.parametrize("joints", [52, 55])
+def test_recorded_fingers_play_as_they_are(scene, addon, tmp_path, joints):
+    """AMASS of SMPL-H (156 numbers a frame) and SMPL-X (165: jaw and eyes are left out), against SMPL's equations."""
+    folder = write_mannequin(tmp_path / "Box.avatar", addon, 2, fingers=True)
+    rig = addon("importer").import_avatar(folder)
+    avatar = addon("core.avatar").read_avatar(folder)
+    clip = random_clip(addon, joints=joints)
+    np.savez(
+        tmp_path / "amass.npz", poses=clip.poses.reshape(FRAMES, -1), trans=clip.trans, mocap_framerate=30.0, up="Y"
+    )
+    bpy.ops.likeness.apply_motion(filepath=str(tmp_path / "amass.npz"), start_here=False, on_floor=False)
+    for frame in range(0, FRAMES, 9):
+        scene.frame_set(1 + frame)
+        pose = np.concatenate([clip.poses[frame, :22], clip.poses[frame, -30:]])
+        expected = smpl_vertices(addon, avatar, pose, clip.trans[frame].astype(np.float64))
+        assert np.abs(evaluated_vertices(rig.children[0]) - expected).max() < 1e-5
+
+
+def test_motion_without_fingers_leaves_them_relaxed(scene, addon, tmp_path):
+    """Half closed in every frame, alike on both hands; the rest pose is flat again."""
+    rig = addon("importer").import_avatar(write_mannequin(tmp_path / "Box.avatar", addon, 2, fingers=True))
+    clip = random_clip(addon)
+    clip.poses[:, 22:] = 0
+    addon("core.motion").write_clip(tmp_path / "spin.npz", clip)
+    bpy.ops.likeness.apply_motion(filepath=str(tmp_path / "spin.npz"))
+    for frame in (1, 20):
+        scene.frame_set(frame)
+        angles = {n: np.degrees(rig.pose.bones[n].rotation_quaternion.angle) for n in FINE_NAMES[22:]}
+        for name, angle in angles.items():
+            assert 5 < angle < 60, name
+            other = name.replace("left", "right") if name.startswith("left") else name.replace("right", "left")
+            assert angle == pytest.approx(angles[other], abs=0.1)
+    bpy.ops.likeness.rest_pose()
+    assert all(rig.pose.bones[n].rotation_quaternion.angle == 0 for n in FINE_NAMES[22:])
 
 
 def test_between_frames_nothing_jumps(scene, addon, rig):

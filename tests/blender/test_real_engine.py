@@ -75,7 +75,7 @@ def test_capture_becomes_a_walking_rendered_avatar(engine, addon, scene, tmp_pat
     assert len(body.data.vertices) == len(avatar.vertices)
     assert evaluated_vertices(body, world=True)[:, 2].min() == pytest.approx(0, abs=1e-5)
 
-    pose, trans = np.random.default_rng(0).normal(0, 0.5, (24, 3)), np.array([0.3, -0.2, 0.5])
+    pose, trans = np.random.default_rng(0).normal(0, 0.5, avatar.capture.pose.shape), np.array([0.3, -0.2, 0.5])
     addon("armature").set_pose(rig, pose, trans)
     assert np.abs(evaluated_vertices(body) - smpl_vertices(addon, avatar, pose, trans)).max() < 1e-5
 

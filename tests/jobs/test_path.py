@@ -48,7 +48,7 @@ def test_capture_becomes_an_avatar_and_nothing_else(avatar):
     assert shares == sorted(shares) and shares[-1] == 1.0
     assert events[0]["stage"] == "read"
     whole = read_avatar(out, verify=True)
-    assert whole.method == "draped" and whole.name == "Sample" and len(whole.joint_names) == 24
+    assert whole.method == "draped" and whole.name == "Sample" and len(whole.joint_names) == 52
     assert str(ROOT) not in (out / "avatar.json").read_text(), "a path of this machine in the provenance"
     assert {"avatar.glb", "capture_surface.ply", "previews/front.png", "previews/overlay.png"} <= set(
         json.loads((out / "avatar.json").read_text())["files"]
