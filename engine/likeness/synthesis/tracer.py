@@ -137,21 +137,19 @@ class Tracer:
         if not len(chosen):
             return
         found, normal, index = found[chosen], normal[chosen], index[chosen]
-        if color is None and prop.shape == "box":
-            distance[index] = found
-            return
-        local = o + d[chosen] * found[:, None]
+        local, shade = o + d[chosen] * found[:, None], torch.ones_like(found)
         if prop.shape == "leaves":
-            kept, shade, normal = _leafy(local, o, d[chosen], normal, prop, found * self.length[index] * self.pixel)
-            kept_index = torch.nonzero(kept)[:, 0]
-            index, found, normal = index[kept_index], found[kept_index], normal[kept_index]
-            distance[index] = found
-            if color is None:
-                return
-            albedo = tint(prop.color, found) * shade[kept_index][:, None]
-            spots = self._spots(index, found, normal @ turn.T)
+            soft = found * self.length[index] * self.pixel
+            kept, shade, normal = _leafy(local, o, d[chosen], normal, prop, soft)
+            solid = torch.nonzero(kept)[:, 0]
+            index, found, normal, local, shade = (part[solid] for part in (index, found, normal, local, shade))
+        distance[index] = found
+        if color is None:
+            return
+        spots = self._spots(index, found, normal @ turn.T)
+        if prop.shape == "leaves":
+            albedo = tint(prop.color, found) * shade[:, None]
         else:
-            spots = self._spots(index, found, normal @ turn.T)
             u = torch.where(normal[:, 0].abs() > 0.5, local[:, 2], local[:, 0])
             v = torch.where(normal[:, 1].abs() > 0.5, local[:, 2] + half[2], local[:, 1] + half[1])
             albedo = _box_albedo(prop, u, v, spots.soft, half, normal)
@@ -160,7 +158,6 @@ class Tracer:
             # Close to the floor little light arrives from below.
             light = light * (1 - 0.35 * torch.exp(-spots.world[:, 1:2].clamp(min=0) / 0.15))
         color[index] = light
-        distance[index] = found
 
     def _open(self, color: Tensor | None, distance: Tensor, props: list[Prop]) -> Tensor:
         """Floor and sky where no prop was met; whether each ray met the floor."""
