@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -114,7 +115,9 @@ def _start_worker() -> None:
 
 def _make_all(out: Path, options: SynthesizeOptions, indices: list[int], report: Report) -> None:
     """Share the people out among processes; at most two wait for each, so that cancelling is quick."""
-    context = multiprocessing.get_context("spawn")
+    # A fork starts at once where a fresh process imports for seconds; graphics cards do not survive it.
+    forks = sys.platform == "linux" and options.settings.device == "cpu" and threading.active_count() == 1
+    context = multiprocessing.get_context("fork" if forks else "spawn")
     with ProcessPoolExecutor(options.workers, context, _start_worker) as pool:
         left, running, done = list(indices), set[Future[None]](), 0
         try:
