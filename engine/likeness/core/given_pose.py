@@ -107,6 +107,8 @@ def _pose(data: dict[str, np.ndarray]) -> np.ndarray:
 def _turns(values: np.ndarray) -> np.ndarray:
     """Rotations of one frame, axis-angle or matrices -> (N, 3) float64."""
     values = _real(values)
+    if values.size == 0 or values.size % 3:
+        raise ValueError(f"its pose has the shape {values.shape}")
     if values.ndim >= 3 and values.shape[-2:] == (3, 3) and values.shape != (1, 3, 3):
         matrices = values.reshape(-1, 3, 3)
         if np.abs(matrices @ np.swapaxes(matrices, 1, 2) - np.eye(3)).max() > 1e-2 or np.linalg.det(matrices).min() < 0:
@@ -115,8 +117,6 @@ def _turns(values: np.ndarray) -> np.ndarray:
     frames = values.shape[0] if values.ndim > 1 and values.size // values.shape[0] in _FRAME_SIZES else 1
     if frames > 1:
         raise ValueError(f"it holds {frames} frames, and a fit is of one")
-    if values.size == 0 or values.size % 3:
-        raise ValueError(f"its pose has the shape {values.shape}")
     if np.abs(values).max() > 100:
         raise ValueError("its pose is not in radians")
     return values.reshape(-1, 3)
