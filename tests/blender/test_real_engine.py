@@ -99,7 +99,7 @@ def test_capture_becomes_a_walking_rendered_avatar(engine, addon, scene, tmp_pat
 
 def test_a_pose_made_by_hand_is_refitted_and_used(engine, addon, tmp_path):
     bpy.ops.likeness.choose(filepath=str(SAMPLES / "capture"), wait=True)
-    bpy.ops.likeness.create_avatar(wait=True, wait_s=300)
+    bpy.ops.likeness.create_avatar(wait=True)
     rig = bpy.context.object
     bpy.ops.likeness.pose_over_picture()
     refit, avatar = addon("refit"), addon("core.avatar").read_avatar(Path(rig["likeness_avatar"]))
