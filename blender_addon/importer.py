@@ -10,6 +10,7 @@ import numpy as np
 from .armature import build_armature
 from .core.avatar import Avatar, read_avatar
 from .core.errors import LikenessError
+from .correctives import add_keys
 from .mesh import add_vertex_groups, build_material, build_mesh
 
 #: Custom property of the armature object that says where its avatar folder lies; it marks an object as ours.
@@ -78,6 +79,7 @@ def _build(avatar: Avatar, folder: Path, job: str, made: list[bpy.types.ID]) -> 
     modifier.object = rig
     modifier.use_vertex_groups, modifier.use_bone_envelopes = True, False
     modifier.use_deform_preserve_volume = False  # SMPL blends matrices, not dual quaternions
+    add_keys(body, rig, avatar)
     # SMPL's origin is near the pelvis; the object is lifted, the numbers inside stay SMPL's.
     rig.location.z = -min(0.0, float(avatar.vertices[:, 1].min(initial=0.0)))
     _label(rig, avatar, folder, job)

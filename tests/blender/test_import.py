@@ -19,13 +19,14 @@ def evaluated_vertices(body, world: bool = False) -> np.ndarray:
 
 
 def smpl_vertices(addon, avatar, pose, trans) -> np.ndarray:
-    """The same by SMPL's equations, float64, turned into Blender's axes."""
+    """The same by SMPL's equations, pose correctives included, float64, turned into Blender's axes."""
     skinning, frames = addon("core.skinning"), addon("core.frames")
     rotations = frames.rodrigues(np.asarray(pose, np.float64))
     transforms = skinning.joint_transforms(rotations, avatar.rest_joints.astype(np.float64), avatar.parents)
-    moved = skinning.skin(
-        avatar.vertices.astype(np.float64), avatar.skin_joints, avatar.skin_weights.astype(np.float64), transforms
-    )
+    rest = avatar.vertices.astype(np.float64)
+    if avatar.correctives is not None:
+        rest = rest + avatar.correctives.offsets(rotations, len(rest))
+    moved = skinning.skin(rest, avatar.skin_joints, avatar.skin_weights.astype(np.float64), transforms)
     return (moved + trans) @ BLENDER_AXES.T
 
 
