@@ -71,7 +71,7 @@ class LayersTask:
         Image.fromarray(back_sheet(model, self.chosen, spread)).save(folder / f"{step:08d}.png")
 
 
-def measured(model: nn.Module, views: LayerViews, batch: int = 16, most: int = 128) -> dict[str, float]:
+def measured(model: nn.Module, views: LayerViews, batch: int = 16, most: int = 48) -> dict[str, float]:
     """Errors of the back on stored views, with disturbed bodies, none, and grossly wrong ones alone; cm, degrees."""
     groups: dict[str, Tensor] = {"body": (~views.tensors["gross"]).nonzero()[:most, 0]}
     groups["none"] = groups["body"]

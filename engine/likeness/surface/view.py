@@ -77,15 +77,23 @@ class Rays:
         hit = self._scene.run(start, directions, output=1)
         return hit["primID"].astype(np.int64), hit["tfar"].astype(np.float64)
 
-    def last(self, camera: Camera, beyond_m: float = 20.0) -> np.ndarray:
-        """Last hits of all pixels of a camera at the origin: (H, W) depth in metres, 0 where there is none.
+    def passed(self, camera: Camera, *, behind: bool = False, beyond_m: float = 20.0) -> tuple[np.ndarray, np.ndarray]:
+        """First and second hits of all pixels of a camera at the origin: depths (H, W) in metres, 0 = none.
 
-        Found from behind: rays start `beyond_m` away along the axis and run towards the camera.
+        behind: counted from the far end instead, from beyond_m along the axis: the last hit and the one before it.
         """
         rays = np.ascontiguousarray(camera.rays().reshape(-1, 3), np.float32)
-        hit = self._scene.run(rays * np.float32(beyond_m), -rays, output=1)
-        depth = np.where(hit["primID"] >= 0, beyond_m - hit["tfar"].astype(np.float64), 0.0)
-        return np.maximum(depth, 0.0).reshape(camera.height, camera.width)
+        start, way = (np.float32(beyond_m), -rays) if behind else (np.float32(0), rays)
+        reach = np.zeros(len(rays))
+        out = []
+        for skipped in (0.0, 5e-4):
+            hit = self._scene.run(rays * start + way * (reach + skipped).astype(np.float32)[:, None], way, output=1)
+            reach = reach + skipped + hit["tfar"].astype(np.float64)
+            found = hit["primID"] >= 0
+            depth = beyond_m - reach if behind else reach
+            out.append(np.where(found, depth, 0.0).reshape(camera.height, camera.width))
+            reach = np.where(found, reach, 0.0)
+        return out[0], np.where(out[0] > 0, out[1], 0.0)
 
     def visible(self, tolerance_m: float = 0.004) -> np.ndarray:
         """(V,) bool: vertices that nothing hides from the camera."""

@@ -123,7 +123,10 @@ def test_the_last_hit_of_a_ball():
     ball = trimesh.creation.icosphere(5, 0.5)
     camera = Camera(100.0, 100.0, 15.0, 15.0, 31, 31)
     rays_ = Rays(ball.vertices + (0, 0, 2.0), ball.faces)
-    first, last = rays_.render(camera)[1], rays_.last(camera)
+    first, leaves = rays_.passed(camera)
+    last, enters = rays_.passed(camera, behind=True)
+    np.testing.assert_allclose(leaves, last, atol=2e-3)
+    np.testing.assert_allclose(enters, first, atol=2e-3)
     assert first[15, 15] == pytest.approx(1.5, abs=2e-3)
     assert last[15, 15] == pytest.approx(2.5, abs=2e-3)
     # On any chord of a ball both ends' distances to the eye multiply to the power of the point.

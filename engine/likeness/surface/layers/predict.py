@@ -6,13 +6,13 @@ import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from likeness.body.model import load_default
 from likeness.core.camera import Camera
 from likeness.core.capture import Capture
 from likeness.core.errors import LikenessError
@@ -24,7 +24,9 @@ from likeness.surface.layers.features import LEAST_M, Pictures, both_layers, fea
 from likeness.surface.layers.inflation import thickness
 from likeness.surface.layers.mesh import slab
 from likeness.surface.layers.network import LayerNetwork, NetworkSettings
-from likeness.surface.view import Rays, View, make_view
+from likeness.surface.layers.spans import Gap, body_hits, either, fit_surface, gap_by_body, gap_by_jumps
+from likeness.surface.layers.volume import STEP_M, volume
+from likeness.surface.view import View, make_view
 from likeness.surface.weights import load_weights
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "anim" / "two_layer.safetensors"
@@ -41,6 +43,20 @@ class Layers:
     measured: NDArray[np.bool_]
     camera: Camera
 
+    def thinned(self, pixel_m: float) -> Layers:
+        """Every n-th pixel, so that they are about pixel_m wide at the person; the same where they are already."""
+        if not self.mask.any():
+            return self
+        step = max(1, round(pixel_m * self.camera.fx / float(np.median(self.front[self.mask]))))
+        c = self.camera
+        keep = (slice(step // 2, None, step),) * 2
+        mask = self.mask[keep]
+        offset = step // 2
+        camera = Camera(
+            c.fx / step, c.fy / step, (c.cx - offset) / step, (c.cy - offset) / step, mask.shape[1], mask.shape[0]
+        )
+        return Layers(self.front[keep], self.back[keep], mask, self.measured[keep], camera)
+
 
 def inflate(capture: Capture) -> CapturedSurface:
     """Naive inflation: the measured front, and a back from the outline's layers by a Poisson equation; closed.
@@ -50,19 +66,41 @@ def inflate(capture: Capture) -> CapturedSurface:
     view = _view(capture)
     assert view.depth is not None
     front = filled(view.depth.depth, view.mask).astype(np.float64)
-    back = front + np.maximum(thickness(view.depth.depth, view.mask, view.camera.fx), LEAST_M)
+    # The back repeats the front's shape, but not its noise.
+    back = _smoothed(front, view.mask) + thickness(view.depth.depth, view.mask, view.camera.fx)
+    back = np.maximum(back, front + LEAST_M)
     return slab(front, back, view.mask, (view.depth.depth > 0).astype(float), view.camera, JUMP_M)
 
 
 def predict_layers(
-    capture: Capture, fit: Fit | None = None, weights: Path = WEIGHTS, *, device: str = "cpu"
+    capture: Capture,
+    fit: Fit | None = None,
+    weights: Path = WEIGHTS,
+    *,
+    form: Literal["volume", "slab"] = "volume",
+    device: str = "cpu",
 ) -> CapturedSurface:
-    """The two-layer network's surface: the measured front and the guessed back as a closed slab, camera space, metres.
+    """The two-layer network's surface, closed, camera space, metres.
 
+    form: 'volume' opens the air between limbs; 'slab' joins front and back everywhere, at the picture's resolution.
     fit: the capture's fitted body, if there is one. Raises LikenessError("capture.no_depth"), ("input.weights").
     """
     layers = guess_layers(capture, fit, weights, device=device)
-    return slab(layers.front, layers.back, layers.mask, layers.measured.astype(float), layers.camera)
+    if form == "slab":
+        return slab(layers.front, layers.back, layers.mask, layers.measured.astype(float), layers.camera)
+    layers = layers.thinned(STEP_M)
+    return volume(
+        layers.front, layers.back, gaps(layers, fit), layers.mask, layers.measured.astype(float), layers.camera
+    )
+
+
+def gaps(layers: Layers, fit: Fit | None) -> Gap:
+    """Air between limbs: the fitted body's where there is one and it agrees, else what jumps of the front tell."""
+    tube = thickness(layers.front, layers.mask, layers.camera.fx).astype(np.float64)
+    told = gap_by_jumps(layers.front, layers.back, layers.mask, tube, layers.camera)
+    if fit is None:
+        return told
+    return either(gap_by_body(layers.front, layers.back, body_hits(*fit_surface(fit), layers.camera)), told)
 
 
 def guess_layers(capture: Capture, fit: Fit | None = None, weights: Path = WEIGHTS, *, device: str = "cpu") -> Layers:
@@ -73,8 +111,8 @@ def guess_layers(capture: Capture, fit: Fit | None = None, weights: Path = WEIGH
     crop = make_crop(
         np.where(capture.valid, capture.depth, 0), capture.mask, capture.camera, pixel_m=network.settings.pixel_m
     )
-    body = None if fit is None else body_hits(fit, crop.camera)
-    pictures = crop_pictures(crop, body, device)
+    hits = None if fit is None else body_hits(*fit_surface(fit), crop.camera)
+    pictures = crop_pictures(crop, None if hits is None else (hits.first, hits.last), device)
     with torch.no_grad():
         layers = both_layers(pictures, network(features(pictures)))
         near, far = (fill(layer, pictures.mask)[0].cpu().double().numpy() + crop.distance_m for layer in layers)
@@ -105,14 +143,6 @@ def crop_pictures(crop: Crop, body: tuple[NDArray, NDArray] | None, device: str 
         camera=tensor(np.array([c.fx, c.fy, c.cx, c.cy], np.float32)),
         distance=torch.tensor([crop.distance_m], dtype=torch.float32, device=device),
     ).filled()
-
-
-def body_hits(fit: Fit, camera: Camera) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """First and last hit of the fitted bare body along each ray of a camera, (H, W) m along the axis, 0 = none."""
-    model = load_default("smpl" if len(fit.pose) == 24 else "smplh", betas=max(20, len(fit.betas)))
-    vertices, _ = model.posed(fit.betas, fit.pose, fit.translation)
-    rays = Rays(vertices, model.faces)
-    return rays.render(camera)[1], rays.last(camera)
 
 
 @lru_cache(maxsize=2)
@@ -158,3 +188,10 @@ def _completed(depth: NDArray, measured: NDArray[np.bool_], guessed: NDArray) ->
     off = torch.from_numpy(np.where(measured, depth - guessed, 0.0))[None]
     step = ndimage.gaussian_filter(fill(off.float(), known)[0].numpy(), 2.0)
     return np.where(measured, depth, guessed + np.clip(step, -JUMP_M / 2, JUMP_M / 2))
+
+
+def _smoothed(front: NDArray[np.float64], mask: NDArray[np.bool_], sigma_px: float = 4.0) -> NDArray[np.float64]:
+    """The front without its noise, but where a mean would mix limbs."""
+    weight = ndimage.gaussian_filter(mask.astype(float), sigma_px)
+    mean = ndimage.gaussian_filter(np.where(mask, front, 0.0), sigma_px) / np.maximum(weight, 1e-6)
+    return np.where(np.abs(mean - front) < JUMP_M / 4, mean, front)
