@@ -24,12 +24,15 @@ from likeness.surface.layers.features import LEAST_M, Pictures, both_layers, fea
 from likeness.surface.layers.inflation import thickness
 from likeness.surface.layers.mesh import slab
 from likeness.surface.layers.network import LayerNetwork, NetworkSettings
-from likeness.surface.layers.spans import Gap, body_hits, either, fit_surface, gap_by_body, gap_by_jumps
+from likeness.surface.layers.spans import Gap, body_hits, either, fit_surface, gap_by_body, gap_by_jumps, grown
 from likeness.surface.layers.volume import STEP_M, volume
 from likeness.surface.view import View, make_view
 from likeness.surface.weights import load_weights
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "anim" / "two_layer.safetensors"
+# Noise of a sensor is finer than this, folds of cloth are not; readings farther than AGREED_M from the network's
+# front lie beside a jump, where a mean would round the edge.
+CALM_M, AGREED_M = 0.006, 0.02
 
 
 @dataclass(frozen=True)
@@ -98,9 +101,10 @@ def gaps(layers: Layers, fit: Fit | None) -> Gap:
     """Air between limbs: the fitted body's where there is one and it agrees, else what jumps of the front tell."""
     tube = thickness(layers.front, layers.mask, layers.camera.fx).astype(np.float64)
     told = gap_by_jumps(layers.front, layers.back, layers.mask, tube, layers.camera)
-    if fit is None:
-        return told
-    return either(gap_by_body(layers.front, layers.back, body_hits(*fit_surface(fit), layers.camera)), told)
+    if fit is not None:
+        hits = body_hits(*fit_surface(fit), layers.camera)
+        told = either(gap_by_body(layers.front, layers.back, hits), told)
+    return grown(told, layers.front, layers.back, layers.mask, tube)
 
 
 def guess_layers(capture: Capture, fit: Fit | None = None, weights: Path = WEIGHTS, *, device: str = "cpu") -> Layers:
@@ -115,10 +119,11 @@ def guess_layers(capture: Capture, fit: Fit | None = None, weights: Path = WEIGH
     pictures = crop_pictures(crop, None if hits is None else (hits.first, hits.last), device)
     with torch.no_grad():
         layers = both_layers(pictures, network(features(pictures)))
+        layers = (_front_by_body(pictures, layers[0]), layers[1])
         near, far = (fill(layer, pictures.mask)[0].cpu().double().numpy() + crop.distance_m for layer in layers)
     near, far = (_enlarged(layer, crop.camera, view.camera) for layer in (near, far))
     measured = view.mask & (view.depth.depth > 0)
-    front = _completed(view.depth.depth, measured, near)
+    front = _completed(_calmed(view.depth.depth, measured, near, view.camera), measured, near)
     back = np.maximum(far, front + LEAST_M)
     return Layers(np.where(view.mask, front, 0), np.where(view.mask, back, 0), view.mask, measured, view.camera)
 
@@ -180,6 +185,22 @@ def _enlarged(layer: NDArray[np.float64], crop: Camera, window: Camera) -> NDArr
     return ndimage.affine_transform(
         layer, np.array(scale), offset, (window.height, window.width), order=3, mode="nearest", prefilter=False
     )
+
+
+def _front_by_body(pictures: Pictures, front: torch.Tensor) -> torch.Tensor:
+    """Where nothing was measured and the guess is far off the body, the body knows which limb it is."""
+    lost = pictures.body & pictures.mask & ~pictures.known & ((front - pictures.body_first).abs() > JUMP_M)
+    return torch.where(lost, pictures.body_first, front)
+
+
+def _calmed(depth: NDArray, measured: NDArray[np.bool_], guessed: NDArray, camera: Camera) -> NDArray[np.float64]:
+    """Measured depth (H, W) with what it has over the network's front smoothed over CALM_M; raw where they disagree."""
+    off = depth - guessed
+    same = (measured & (np.abs(off) < AGREED_M)).astype(float)
+    sigma = CALM_M * camera.fx / max(float(np.median(depth[measured])), 1e-6)
+    weight = ndimage.gaussian_filter(same, sigma)
+    mean = ndimage.gaussian_filter(off * same, sigma) / np.maximum(weight, 1e-6)
+    return np.where(same > 0, guessed + mean, depth)
 
 
 def _completed(depth: NDArray, measured: NDArray[np.bool_], guessed: NDArray) -> NDArray[np.float64]:

@@ -20,6 +20,8 @@ LEAST_GAP_M, LEAST_SOLID_M = 0.02, 0.03
 EXCESS_M = 0.08
 # Farther than this from the layers, a fitted body's limb is not the one that the picture shows.
 ASTRAY_M = 0.08
+# Beside open air, a limb this much deeper than its tube is a web.
+WEB_M = 0.05
 # Cloth lies this far off the bare body.
 CLOTH_M = 0.01
 # The surface behind a limb is looked for so far around it.
@@ -88,6 +90,23 @@ def either(first: Gap, second: Gap) -> Gap:
         np.where(first.open, first.stop, second.stop),
         first.open | second.open,
     )
+
+
+def grown(gap: Gap, front: NDArray, back: NDArray, mask: NDArray[np.bool_], tube: NDArray, reach_px: int = 6) -> Gap:
+    """The air carried on to the limb's rim, where a misplaced body or a short guess left a thin web.
+
+    A pixel joins where it is deeper than its limb and no more than reach_px from open air: it takes the limb's depth
+    from there.
+    """
+    if not gap.open.any():
+        return gap
+    away, nearest = ndimage.distance_transform_edt(~gap.open, return_indices=True)
+    place = tuple(nearest)
+    deep = mask & (away <= reach_px) & (back - front > np.minimum(tube, (gap.start - front)[place]) + WEB_M)
+    start = np.where(
+        gap.open, gap.start, front + np.minimum((gap.start - front)[place], np.maximum(tube, LEAST_SOLID_M))
+    )
+    return _opened(front, back, start, np.where(gap.open, gap.stop, gap.stop[place]), deep | gap.open)
 
 
 def fit_surface(fit: Fit) -> tuple[NDArray, NDArray]:

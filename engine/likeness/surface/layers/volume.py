@@ -16,6 +16,8 @@ from likeness.surface.layers.spans import Gap
 STEP_M = 0.006
 # Distances beyond this many steps say nothing more.
 BAND = 2.0
+# Standard deviation in steps.
+BLUR = 0.8
 # Pieces with fewer triangles are flying pixels.
 LEAST_FACES = 300
 
@@ -49,6 +51,8 @@ def volume(
         air = np.where(gap.open[v], np.maximum(gap.start[v] - z, z - gap.stop[v]), limit)
         row = np.clip(np.maximum(np.maximum(solid, -air), -rim[v]), -limit, limit)
         field[v + 1] = np.pad(row, ((0, 0), (1, 1)), constant_values=limit)
+    # Outlines and jumps come in whole pixels, and noise in rows: a blur below a step takes both off.
+    field = ndimage.gaussian_filter(field, BLUR, mode="nearest")
     vertices, faces, _, _ = marching_cubes(field, 0.0, allow_degenerate=False)
     v, u, depth = vertices[:, 0] - 1, vertices[:, 2] - 1, first + step_m * vertices[:, 1]
     points = np.stack([(u - camera.cx) / camera.fx * depth, (v - camera.cy) / camera.fy * depth, depth], 1)
