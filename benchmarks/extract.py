@@ -36,7 +36,7 @@ BOX = Box((-1.0, -1.0, 1.0), 2.0)
 LAYERS = 4
 WIDTH = 512
 # Trunk, head, arms, forearms, thighs, shins, feet: ends in the middle's axes and radius, metres; y down.
-BONES = [((0, -0.35, 0), (0, 0.05, 0.02), 0.14), ((0, -0.72, 0), (0, -0.64, 0), 0.1)] + [
+BONES = [((0, -0.35, 0), (0, 0.05, 0.02), 0.14), ((0, -0.72, 0), (0, -0.55, 0), 0.1)] + [
     bone
     for s in (-1, 1)
     for bone in (

@@ -37,9 +37,12 @@ def without_islands(
         away, nearest = cKDTree(vertices).query(np.asarray(seeds), distance_upper_bound=SUPPORT_CELLS * cell_m)
         votes = np.bincount(piece[nearest[np.isfinite(away)]], minlength=count)
         kept |= solid & (votes >= SUPPORT)
-    tree = cKDTree(vertices[kept[piece]])
-    for k in np.flatnonzero(solid & ~kept & (area >= LEAST_M2)):
-        kept[k] = bool(tree.query(vertices[piece == k])[0].min() < NEAR_M)
+    large = np.flatnonzero(solid & ~kept & (area >= LEAST_M2))
+    if len(large):
+        tree = cKDTree(vertices[kept[piece]])
+        for k in large:
+            away = tree.query(vertices[piece == k], distance_upper_bound=NEAR_M)[0]
+            kept[k] = bool(np.isfinite(away).any())
     faces = faces[kept[mine]]
     used, compact = np.unique(faces, return_inverse=True)
     return vertices[used], compact.reshape(-1, 3).astype(np.int32)
