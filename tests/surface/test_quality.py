@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from likeness.core.camera import Camera
+from likeness.core.capture import Capture
 from likeness.core.surface import CapturedSurface
+from likeness.surface.evaluation.depth_sheet import depth_sheet
 from likeness.surface.evaluation.distance import point_to_surface
 from likeness.surface.evaluation.outline import overlap, silhouette
 from likeness.surface.evaluation.quality import surface_quality
@@ -56,3 +60,26 @@ def test_quality_reports_a_known_offset_in_millimetres() -> None:
     assert figures["silhouette_iou"] == pytest.approx((0.3 / 0.307) ** 2, abs=0.01)
     photo = photographed(ball.vertices + [0, 0, 2], ball.faces, KINECT, depth=False)
     assert set(surface_quality(surface, photo)) == {"silhouette_iou", "seen_share"}
+
+
+def test_a_depth_map_becomes_a_sheet_cut_at_jumps():
+    """A wall before a wall: no triangle spans the step, all face the camera, nothing moves, and the area is known."""
+    rows, cols = 40, 60
+    depth = np.full((rows, cols), 2.0, np.float32)
+    depth[:, 30:] = 2.1
+    depth[5, 5] = 0
+    camera = Camera(100.0, 100.0, 29.5, 19.5, cols, rows)
+    capture = Capture(
+        color=np.zeros((rows, cols, 3), np.uint8), mask=np.ones((rows, cols), bool), depth=depth, camera=camera,
+        camera_known=True, name="walls", source_sha256="0" * 64, mask_source="file",
+    )  # fmt: skip
+    vertices, faces = depth_sheet(capture)
+    corners = vertices[faces]
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    assert (np.ptp(corners[..., 2], axis=1) == 0).all() and (normal[:, 2] < 0).all()
+    assert len(vertices) == rows * cols - 1 and len(faces) == 39 * (29 + 29) * 2 - 6
+    assert np.linalg.norm(normal, axis=1).sum() / 2 == pytest.approx(
+        39 * 29 * (0.02**2 + 0.021**2) - 3 * 0.02**2, rel=1e-4
+    )
+    photo = depth_sheet(replace(capture, depth=None))
+    assert len(photo[0]) == len(photo[1]) == 0

@@ -29,7 +29,8 @@ Near = Callable[[Tensor, float], Tensor]
 # How often each level is divided; the first has START cells along a side.
 START = 64
 DIVISIONS = {128: (2,), 256: (2, 2), 384: (3, 2), 512: (2, 2, 2)}
-SAFETY = 1.2
+# The sheet's margin over the steepness. At the last level, where the surface is followed anyway, none is needed.
+SAFETY, LAST_SAFETY = 1.2, 1.0
 CHUNK = 65_536
 # A person's surface crosses about 80 000 blocks of two cells at 512; a field that needs so many more is noise.
 MOST_BLOCKS = 800_000
@@ -124,7 +125,7 @@ def extract(
     asked, grid = _Asked(field, where, chunk), _Grid(box, where)
     sure = None if seeds is None else torch.from_numpy(np.ascontiguousarray(seeds, np.float32)).to(where)
     report(0.0, "Finding the surface")
-    blocks = _blocks(asked, grid, resolution, SAFETY * lipschitz, sure, near)
+    blocks = _blocks(asked, grid, resolution, lipschitz, sure, near)
     report(0.3, "Measuring the surface")
     numbers, nodes, values = _followed(asked, grid, blocks, resolution)
     report(0.8, "Drawing the surface")
@@ -155,7 +156,7 @@ def unpack(numbers: Tensor, size: int) -> Tensor:
 
 
 def _blocks(
-    asked: _Asked, grid: _Grid, resolution: int, steep: float, sure: Tensor | None, near: Near | None
+    asked: _Asked, grid: _Grid, resolution: int, lipschitz: float, sure: Tensor | None, near: Near | None
 ) -> Tensor:
     """Numbers (B,) sorted of the cells at half the resolution that may hold the surface."""
     divisions = DIVISIONS[resolution]
@@ -165,7 +166,8 @@ def _blocks(
         reach = 3**0.5 / 2 * grid.box.side / size
         if near is not None:
             cells = cells[near(grid.middles(cells, size), reach)]
-        cells = cells[asked(grid.middles(cells, size)).abs() <= steep * reach]
+        margin = lipschitz * (SAFETY if level + 1 < len(divisions) else LAST_SAFETY)
+        cells = cells[asked(grid.middles(cells, size)).abs() <= margin * reach]
         if level == 0:
             # Thin parts may hide between the middles of coarse cells; their neighbours cost little here.
             cells = _neighbours(cells, size)
@@ -180,7 +182,9 @@ def _blocks(
 
 
 def _neighbours(cells: Tensor, size: int) -> Tensor:
-    around = torch.tensor(list(product((-1, 0, 1), repeat=3)), device=cells.device)
+    """Cells and those that share a side with them, some of them twice."""
+    steps = torch.eye(3, dtype=torch.long, device=cells.device)
+    around = torch.cat([torch.zeros_like(steps[:1]), steps, -steps])
     grown = (cells[:, None] + around).reshape(-1, 3)
     return grown[((grown >= 0) & (grown < size)).all(1)]
 
