@@ -1,13 +1,14 @@
-"""Which voxel feeds which: neighbour tables of a kernel of 3 x 3 x 3, and the order in which to work them off.
+"""Which voxel feeds which: the pairs of a kernel of 3 x 3 x 3, and the order in which to work them off.
 
-A table is (27, rows) int32: for every offset and row of the result the row of the input, or -1. Two are enough for
-every layer here: the symmetric one of a submanifold convolution, and the pair that leads from a level to the next
-coarser one and back, which strided and inverse convolution share.
+Two sets of pairs are enough for every layer here: the symmetric one of a submanifold convolution, and the one between
+a level and the next coarser one, which strided and inverse convolution share.
 """
 
 from __future__ import annotations
 
+import itertools
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +20,27 @@ from likeness.surface.sparse.sites import CENTER, OFFSETS, Sites, coarser_shape,
 #: channels); on a graphics card few large launches are better.
 CHUNK_ROWS = {"cpu": 4096}
 CHUNK_ROWS_ELSEWHERE = 65536
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Rows of the result and of the input, (M,) int64, by offset; within an offset both ascend, and each occurs once.
+
+    counts: pairs of each of the 27 offsets.
+    """
+
+    results: Tensor
+    inputs: Tensor
+    counts: tuple[int, ...]
+
+    @classmethod
+    def joined(cls, found: Sequence[tuple[Tensor, Tensor]]) -> Pairs:
+        """From results and inputs of each offset."""
+        results, inputs = zip(*found)
+        return cls(torch.cat(results), torch.cat(inputs), tuple(len(rows) for rows in results))
+
+    def transposed(self) -> Pairs:
+        return Pairs(self.inputs, self.results, self.counts)
 
 
 @dataclass(frozen=True)
@@ -40,7 +62,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Plan:
-    """A neighbour table ready to be worked off.
+    """All pairs, ready to be worked off.
 
     rows, inputs: rows of the result and of the input. center: the result's own row is its input at the middle offset
     (submanifold); that pair is then in no chunk. largest: most pairs in any chunk.
@@ -70,7 +92,7 @@ class Rulebook:
 def submanifold(sites: Sites) -> Rulebook:
     """Rulebook from sites to themselves; made once for each `Sites`."""
     if "submanifold" not in sites.cache:
-        plan = _plan(submanifold_table(sites), len(sites), center=True)
+        plan = _plan(submanifold_pairs(sites), len(sites), len(sites), center=True)
         sites.cache["submanifold"] = Rulebook(plan, plan, mirrored=True)
     return sites.cache["submanifold"]  # type: ignore[return-value]
 
@@ -84,8 +106,9 @@ def downward(sites: Sites) -> tuple[Sites, Rulebook]:
     remembered = sites.cache.get("coarser")
     coarse = remembered() if isinstance(remembered, weakref.ref) else None
     if coarse is None:
-        coarse, down, up = strided_tables(sites)
-        rules = Rulebook(_plan(up, len(coarse), center=False), _plan(down, len(sites), center=False), mirrored=False)
+        coarse, pairs = strided_pairs(sites)
+        up = _plan(pairs.transposed(), len(sites), len(coarse), center=False)
+        rules = Rulebook(up, _plan(pairs, len(coarse), len(sites), center=False), mirrored=False)
         coarse.cache["finer"] = (sites, rules)
         sites.cache["coarser"] = weakref.ref(coarse)
     return coarse, upward(coarse)[1].inverse()
@@ -98,16 +121,12 @@ def upward(sites: Sites) -> tuple[Sites, Rulebook]:
     return sites.cache["finer"]  # type: ignore[return-value]
 
 
-def submanifold_table(sites: Sites) -> Tensor:
-    """(27, N) int32. Four searches serve all 26 neighbours: the three along x lie side by side in the sorted keys, and
-    what is found on one side is written down for the other side too."""
-    count = len(sites)
-    table = torch.full((OFFSETS, count), -1, dtype=torch.int32, device=sites.device)
-    rows = torch.arange(count, dtype=torch.int32, device=sites.device)
-    table[CENTER] = rows
+def submanifold_pairs(sites: Sites) -> Pairs:
+    """All pairs but those of a voxel with itself. Four searches serve 24 neighbours: the three along x lie side by side
+    in the sorted keys, and what is found on one side holds, mirrored, for the other."""
+    found: list[tuple[Tensor, Tensor]] = [(sites.keys[:0], sites.keys[:0])] * OFFSETS
     beside = torch.nonzero(sites.keys[1:] - sites.keys[:-1] == 1).flatten()
-    table[CENTER + 1, beside] = rows[beside + 1]
-    table[CENTER - 1, beside + 1] = rows[beside]
+    found[CENTER + 1] = beside, beside + 1
     step_z, step_y = strides(sites.shape)
     # Past the end stand keys that nothing equals, so that stepping to the right needs no check.
     keys = torch.cat([sites.keys, sites.keys.new_full((3,), torch.iinfo(torch.int64).max)])
@@ -115,71 +134,71 @@ def submanifold_table(sites: Sites) -> Tensor:
         left = sites.keys + (dz * step_z + dy * step_y - 1)
         place = torch.searchsorted(keys, left)
         for dx in range(3):
-            hit = keys[place] == left + dx
-            offset = CENTER + 9 * dz + 3 * dy + dx - 1
+            hit = keys.index_select(0, place) == left + dx
             own = torch.nonzero(hit).flatten()
-            other = place[own]
-            table[offset, own] = other.to(torch.int32)
-            table[26 - offset, other] = own.to(torch.int32)
+            found[CENTER + 9 * dz + 3 * dy + dx - 1] = own, place.index_select(0, own)
             place = place + hit
-    return table
+    for offset in range(CENTER):
+        found[offset] = found[26 - offset][::-1]
+    return Pairs.joined(found)
 
 
-def strided_tables(sites: Sites) -> tuple[Sites, Tensor, Tensor]:
-    """Coarse sites, table from fine to coarse (27, coarse) and from coarse to fine (27, fine).
+def strided_pairs(sites: Sites) -> tuple[Sites, Pairs]:
+    """The coarser sites (results) and their pairs with the finer ones (inputs).
 
-    Along one axis an even voxel 2o feeds o by the middle offset; an odd one 2o + 1 feeds o by offset 2 and o + 1 by
-    offset 0.
+    Along one axis an even voxel 2o feeds o by the middle offset, an odd one 2o + 1 feeds o by offset 2 and o + 1 by
+    offset 0: of the 27 offsets each of the eight parities of (z, y, x) has its own.
     """
     shape = coarser_shape(sites.shape)
-    zyx = sites.indices[:, 1:].to(torch.int64)
-    odd = zyx & 1
-    limits = torch.tensor(shape, device=sites.device)
-    batch = sites.indices[:, :1].to(torch.int64)
-    keys, offsets, fine = [], [], []
-    for corner in range(8):
-        lower = torch.tensor([corner >> 2 & 1, corner >> 1 & 1, corner & 1], device=sites.device)
-        # The upper candidate is the only one of an even voxel, the lower one needs an odd voxel.
-        place = torch.where(lower.bool(), zyx >> 1, zyx + 1 >> 1)
-        valid = ((odd >= lower) & (place < limits)).all(1)
-        rows = torch.nonzero(valid).flatten()
-        tap = torch.where(lower.bool(), 2, 1 - odd)[rows]
-        keys.append(linear_keys(torch.cat([batch, place], 1)[rows], shape, sites.batch_size))
-        offsets.append(tap[:, 0] * 9 + tap[:, 1] * 3 + tap[:, 2])
+    axes = sites.indices.to(torch.int64).unbind(1)
+    halves = [axis >> 1 for axis in axes[1:]]
+    floor = linear_keys(torch.stack([axes[0], *halves], 1), shape, sites.batch_size)
+    parity = (axes[1] & 1) * 4 + (axes[2] & 1) * 2 + (axes[3] & 1)
+    classes = [torch.nonzero(parity == i).flatten() for i in range(8)]
+    # The last voxel of an axis of even length would feed one that lies outside.
+    room = [half + 1 < limit for half, limit in zip(halves, shape)]
+    steps = (*strides(shape), 1)
+    keys: list[Tensor] = []
+    fine: list[Tensor] = []
+    for taps in itertools.product(range(3), repeat=3):
+        rows = classes[sum((tap != 1) << 2 - i for i, tap in enumerate(taps))]
+        for i, tap in enumerate(taps):
+            if tap == 0 and sites.shape[i] % 2 == 0:
+                rows = rows[room[i].index_select(0, rows)]
         fine.append(rows)
+        keys.append(floor.index_select(0, rows) + sum(steps[i] for i, tap in enumerate(taps) if tap == 0))
     found, coarse = torch.unique(torch.cat(keys), return_inverse=True)
-    result = Sites.from_keys(found, shape, sites.batch_size, 2 * sites.stride)
-    offset, row = torch.cat(offsets), torch.cat(fine)
-    down = torch.full((OFFSETS, len(result)), -1, dtype=torch.int32, device=sites.device)
-    up = torch.full((OFFSETS, len(sites)), -1, dtype=torch.int32, device=sites.device)
-    down[offset, coarse] = row.to(torch.int32)
-    up[offset, row] = coarse.to(torch.int32)
-    return result, down, up
+    pairs = Pairs(coarse, torch.cat(fine), tuple(len(rows) for rows in fine))
+    return Sites.from_keys(found, shape, sites.batch_size, 2 * sites.stride), pairs
 
 
-def _plan(table: Tensor, inputs: int, center: bool) -> Plan:
-    rows = table.shape[1]
-    size = CHUNK_ROWS.get(table.device.type, CHUNK_ROWS_ELSEWHERE)
-    chunks = tuple(_chunk(table[:, a : a + size], a, center) for a in range(0, rows, size))
-    return Plan(rows, inputs, center, chunks, max((len(c.inputs) for c in chunks), default=0))
+def _plan(pairs: Pairs, rows: int, inputs: int, center: bool) -> Plan:
+    size = CHUNK_ROWS.get(pairs.results.device.type, CHUNK_ROWS_ELSEWHERE)
+    starts = list(range(0, rows, size))
+    counts, results, sources = _by_chunk(pairs, rows, starts)
+    # Sorting is by radix: half as many bytes take half the time.
+    narrow = torch.int16 if size < 2**15 else torch.int32
+    chunks, first = [], 0
+    for start, count in zip(starts, counts):
+        stop, last = min(start + size, rows), first + sum(count)
+        local = results[first:last] - start
+        ends = torch.zeros(stop - start + 1, dtype=torch.int32, device=local.device)
+        torch.cumsum(torch.bincount(local, minlength=stop - start), 0, dtype=torch.int32, out=ends[1:])
+        order = torch.sort(local.to(narrow), stable=True).indices.to(torch.int32)
+        chunks.append(Chunk(start, stop, tuple(count), sources[first:last], local.to(torch.int32), order, ends))
+        first = last
+    return Plan(rows, inputs, center, tuple(chunks), max((sum(count) for count in counts), default=0))
 
 
-def _chunk(table: Tensor, start: int, center: bool) -> Chunk:
-    active = table >= 0
-    if center:
-        active[CENTER] = False
-    _, results = torch.nonzero(active, as_tuple=True)
-    # The place of each pair in the order by offset, read out in the order by result.
-    place = (torch.cumsum(active.flatten(), 0, dtype=torch.int32) - 1).view_as(table)
-    by_result = active.T
-    ends = torch.zeros(table.shape[1] + 1, dtype=torch.int32, device=table.device)
-    torch.cumsum(by_result.sum(1, dtype=torch.int32), 0, dtype=torch.int32, out=ends[1:])
-    return Chunk(
-        start,
-        start + table.shape[1],
-        tuple(active.sum(1).tolist()),
-        table[active],
-        results.to(torch.int32),
-        place.T[by_result],
-        ends,
-    )
+def _by_chunk(pairs: Pairs, rows: int, starts: list[int]) -> tuple[list[list[int]], Tensor, Tensor]:
+    """Counts [chunk][offset], results (M,) int64 and inputs (M,) int32, ordered by chunk, offset, result."""
+    inputs = pairs.inputs.to(torch.int32)
+    if len(starts) <= 1:
+        return [list(pairs.counts)] * len(starts), pairs.results, inputs
+    edges = torch.tensor([*starts, rows], device=pairs.results.device)
+    cuts = [torch.searchsorted(part, edges) for part in pairs.results.split(pairs.counts)]
+    counts = torch.stack(cuts).diff(dim=1)
+    sizes = counts.flatten().tolist()
+    pieces = [column.split(sizes) for column in (pairs.results, inputs)]
+    ordered = [torch.cat([p for i in range(len(starts)) for p in piece[i :: len(starts)]]) for piece in pieces]
+    return counts.T.tolist(), ordered[0], ordered[1]
