@@ -104,8 +104,7 @@ def run_tests(options: argparse.Namespace) -> int:
     import testrun
 
     preflight(blender_env.BPY50, blender_env.BPY42)
-    extras = ("engine", "build", "dev", "smpl") if testrun.wants_smplx() else ("engine", "build", "dev")
-    python = ensure_engine(extras)
+    python = ensure_engine(("engine", "build", "dev", *testrun.opt_ins()))
     ensure_blender(blender_env.BPY50, blender_env.BPY42)
     archive = extension.build_extension(ROOT, python)
     blenders = {one.name: blender_env.blender_python(ROOT, one) for one in (blender_env.BPY42, blender_env.BPY50)}
@@ -166,7 +165,9 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument("--only", choices=("lint", "engine", "blender"), help="run one part of it")
     test.set_defaults(run=run_tests)
     engine = commands.add_parser("engine", help="make the engine's environment")
-    engine.add_argument("--extra", action="append", default=[], help="further extras: cuda, dev, farm, make, smpl")
+    engine.add_argument(
+        "--extra", action="append", default=[], help="further extras: cuda, dev, farm, make, smpl"
+    )
     engine.set_defaults(run=run_engine)
     commands.add_parser("blender", help="make the environments with bpy").set_defaults(run=run_blender)
     commands.add_parser("extension", help="build the zip for Blender").set_defaults(run=run_extension)

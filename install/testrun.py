@@ -38,9 +38,14 @@ class Outcome:
     seconds: float = 0.0
 
 
-def wants_smplx(environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether the tests against the non-commercial smplx package are asked for (LIKENESS_TEST_SMPLX=1)."""
-    return environ.get("LIKENESS_TEST_SMPLX", "") not in ("", "0")
+#: Packages that are only oracles for tests, brought by an extra when a variable asks: smplx is under a non-commercial
+#: licence; spconv's build for the CPU would overwrite the one for graphics cards, and has wheels for Linux alone.
+OPT_INS = {"LIKENESS_TEST_SMPLX": "smpl", "LIKENESS_TEST_SPCONV": "spconv"}
+
+
+def opt_ins(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """Extras of the test environment that are asked for (LIKENESS_TEST_SMPLX=1, LIKENESS_TEST_SPCONV=1)."""
+    return tuple(extra for name, extra in OPT_INS.items() if environ.get(name, "") not in ("", "0"))
 
 
 def read_junit(path: Path, name: str) -> Outcome:

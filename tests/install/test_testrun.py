@@ -69,10 +69,11 @@ def test_a_test_process_that_hangs_is_killed(tmp_path):
     assert log.read_text().strip() == "here"
 
 
-def test_smplx_is_an_opt_in():
-    assert not testrun.wants_smplx({})
-    assert not testrun.wants_smplx({"LIKENESS_TEST_SMPLX": "0"})
-    assert testrun.wants_smplx({"LIKENESS_TEST_SMPLX": "1"})
+def test_oracles_are_opt_ins():
+    assert testrun.opt_ins({}) == ()
+    assert testrun.opt_ins({"LIKENESS_TEST_SMPLX": "0"}) == ()
+    assert testrun.opt_ins({"LIKENESS_TEST_SMPLX": "1"}) == ("smpl",)
+    assert testrun.opt_ins({"LIKENESS_TEST_SMPLX": "1", "LIKENESS_TEST_SPCONV": "1"}) == ("smpl", "spconv")
 
 
 def test_demo_shows_marked_lines_and_keeps_the_rest_in_the_log(tmp_path):
@@ -141,4 +142,4 @@ def test_what_is_missing_is_said_before_anything_is_made(tmp_path, monkeypatch, 
 def test_ci_runs_the_test_command_of_the_readme():
     text = (ROOT / ".ci" / "run").read_text("utf-8")
     assert "python3 install/bootstrap.py test" in text
-    assert "LIKENESS_TEST_SMPLX=1" in text
+    assert all(f"{name}=1" in text for name in testrun.OPT_INS)

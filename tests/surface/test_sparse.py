@@ -184,3 +184,15 @@ def test_the_same_result_each_time_and_with_several_threads() -> None:
     for other in results[1:]:
         for one, two in zip(results[0], other):
             torch.testing.assert_close(one, two, rtol=1e-10, atol=1e-10)
+
+
+def test_inference_does_not_spoil_training() -> None:
+    """Memory and rulebooks that an inference left behind serve a training step afterwards."""
+    tensor = random_tensor(7, (6, 6, 6), 1, 0.4, 3)
+    layer = SparseConv3d(3, 4).double()
+    with torch.inference_mode():
+        seen = SubMConv3d(3, 4).double()(tensor)
+        kept = layer(tensor)
+    layer(tensor).features.sum().backward()
+    SubMConv3d(3, 4).double()(tensor).features.sum().backward()
+    assert len(kept.features) and len(seen.features) and tensor.features.grad is not None

@@ -7,6 +7,8 @@ nothing is scattered, so the result does not depend on threads, and as much is m
 
 from __future__ import annotations
 
+import threading
+
 import torch
 import torch.nn.functional as functional
 from torch import Tensor
@@ -59,6 +61,25 @@ class _Convolution(torch.autograd.Function):
         return to_features, to_kernels.permute(2, 0, 1).reshape(weight.shape).to(weight.dtype), None
 
 
+_kept = threading.local()
+
+
+def _scratch(like: Tensor, rows: int, *widths: int) -> list[Tensor]:
+    """Uninitialized (rows, width) tensors of the type and device of `like`, valid until this thread's next call.
+
+    On a CPU the memory is kept: to get as many fresh pages from the system costs a sixth of a small convolution.
+    """
+    if like.device.type != "cpu":
+        return [like.new_empty(rows, width) for width in widths]
+    held: dict[torch.dtype, Tensor] = _kept.__dict__.setdefault("tensors", {})
+    if like.dtype not in held or len(held[like.dtype]) < rows * sum(widths):
+        # Memory made in inference mode could never be written to outside of it.
+        with torch.inference_mode(False):
+            held[like.dtype] = torch.empty(rows * sum(widths), dtype=like.dtype)
+    parts = held[like.dtype][: rows * sum(widths)].split([rows * width for width in widths])
+    return [part.view(rows, width) for part, width in zip(parts, widths)]
+
+
 def _kernels(weight: Tensor) -> Tensor:
     """(Cout, 3, 3, 3, Cin) -> (27, Cin, Cout), contiguous."""
     return weight.flatten(1, 3).permute(1, 2, 0).contiguous()
@@ -67,8 +88,7 @@ def _kernels(weight: Tensor) -> Tensor:
 def _products(features: Tensor, kernels: Tensor, plan: Plan) -> Tensor:
     features = features.contiguous()
     result = features.new_empty(plan.rows, kernels.shape[2])
-    gathered = features.new_empty(plan.largest, kernels.shape[1])
-    products = features.new_empty(plan.largest, kernels.shape[2])
+    gathered, products = _scratch(features, plan.largest, kernels.shape[1], kernels.shape[2])
     for chunk in plan.chunks:
         rows = gathered[: len(chunk.inputs)]
         torch.index_select(features, 0, chunk.inputs, out=rows)
@@ -103,8 +123,7 @@ def _gradients(
     """Fill to_features and add to to_kernels, both by the plan from results to inputs, so that the gathered gradients
     serve both. kernels: (27, Cout, Cin) by the offsets of this plan, to_kernels (27, Cin, Cout) likewise."""
     features = features.contiguous()
-    gathered = gradient.new_empty(plan.largest, gradient.shape[1])
-    products = gradient.new_empty(plan.largest, features.shape[1])
+    gathered, products = _scratch(gradient, plan.largest, gradient.shape[1], features.shape[1])
     for chunk in plan.chunks:
         rows = gathered[: len(chunk.inputs)]
         torch.index_select(gradient, 0, chunk.inputs, out=rows)
