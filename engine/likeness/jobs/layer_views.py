@@ -7,15 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from likeness.core.files import read_npz
 from likeness.jobs.layer_samples import NOTHING, STEP_M
+from likeness.surface.layers.crop import MARGIN_PX, MULTIPLE
 from likeness.surface.layers.features import Pictures, fill
 from likeness.surface.layers.losses import Truth
 
 DROPPED_BODIES = 0.2
+# A batch's views come from this share of all, ordered by size.
+ALIKE = 16
 _MAX_SHARD_BYTES = 1 << 30
 _DEPTHS = ("front", "clean", "last", "body_first", "body_last")
 
@@ -36,13 +40,19 @@ class LayerViews:
         # Torch indexes no u16.
         arrays["thickness"] = arrays["thickness"].astype(np.int32)
         self.tensors = {name: torch.from_numpy(values).to(self.device) for name, values in arrays.items()}
+        self._first, self._needed = _boxes(arrays["mask"])
+        #: Views from narrow to wide: neighbours share a window.
+        self.by_size = np.lexsort(self._needed.T)
 
     def __len__(self) -> int:
         return len(self.tensors["mask"])
 
-    def take(self, index: Tensor) -> tuple[Pictures, Truth]:
-        """The views of an index (B,) i64 as they were stored, holes filled."""
-        t = {name: values[index] for name, values in self.tensors.items()}
+    def take(self, chosen: NDArray[np.int64]) -> tuple[Pictures, Truth]:
+        """Views (B,) as they were stored, holes filled, cut to the smallest window that holds each person.
+
+        Small windows cost less, and captures come cut like this too.
+        """
+        t = self._windows(chosen)
         depth = {name: t[name].float() * STEP_M for name in _DEPTHS}
         there = {name: t[name] != NOTHING for name in _DEPTHS}
         pictures = Pictures(
@@ -61,16 +71,48 @@ class LayerViews:
 
     def batch(self, size: int, seed: int, step: int, rank: int = 0) -> tuple[Pictures, Truth]:
         """A random batch, disturbed, mirrored, a fifth of it without bodies; the same for the same numbers."""
-        chosen = np.random.default_rng((seed, step, rank))
-        index = torch.from_numpy(chosen.integers(len(self), size=size)).to(self.device)
-        generator = torch.Generator(self.device).manual_seed(int(chosen.integers(2**62)))
-        pictures, truth = self.take(index)
+        rng = np.random.default_rng((seed, step, rank))
+        reach = max(size, len(self) // ALIKE)
+        near = int(rng.integers(len(self))) + rng.integers(-reach, reach + 1, size)
+        generator = torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
+        pictures, truth = self.take(self.by_size[np.clip(near, 0, len(self) - 1)])
         pictures = disturbed_reading(pictures, generator)
         dropped = torch.rand(size, generator=generator, device=self.device) < DROPPED_BODIES
         which = torch.rand(size, generator=generator, device=self.device) < 0.5
         pictures = pictures.without_body(dropped).flipped(which)
         return pictures, Truth(*(torch.where(which[:, None, None], x.flip(-1), x)
                                  for x in (truth.first, truth.last, truth.hit)))  # fmt: skip
+
+    def _windows(self, chosen: NDArray[np.int64]) -> dict[str, Tensor]:
+        """Stored tensors of views, pictures cut to a window, cameras following."""
+        size = self._needed[chosen].max(0)
+        limit = np.array(self.tensors["mask"].shape[1:]) - size
+        start = np.clip(self._first[chosen] - (size - self._needed[chosen]) // 2, 0, limit)
+        index = torch.from_numpy(chosen).to(self.device)
+        out = {}
+        for name, values in self.tensors.items():
+            if values.ndim < 3:
+                out[name] = values[index]
+                continue
+            parts = [values[i, r : r + size[0], c : c + size[1]] for i, (r, c) in zip(chosen, start, strict=True)]
+            out[name] = torch.stack(parts)
+        moved = torch.from_numpy(start[:, ::-1].astype(np.float32).copy()).to(self.device)
+        out["camera"] = torch.cat([out["camera"][:, :2], out["camera"][:, 2:] - moved], 1)
+        return out
+
+
+def _boxes(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First row and column (N, 2) of the windows that hold masks (N, H, W) with a margin, and their sizes (N, 2)."""
+    first, needed = [], []
+    for axis in (2, 1):
+        line = mask.any(axis)
+        low = line.argmax(1)
+        high = line.shape[1] - line[:, ::-1].argmax(1)
+        size = -(-(high - low + 2 * MARGIN_PX) // MULTIPLE) * MULTIPLE
+        size = np.minimum(size, line.shape[1])
+        first.append(np.clip((low + high - size) // 2, 0, line.shape[1] - size))
+        needed.append(size)
+    return np.stack(first, 1), np.stack(needed, 1)
 
 
 def disturbed_reading(pictures: Pictures, generator: torch.Generator) -> Pictures:

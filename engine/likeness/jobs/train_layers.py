@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
@@ -67,24 +68,26 @@ class LayersTask:
         figures = {"step": step, **measured(model, self.chosen)}
         with (folder.parent / "figures.jsonl").open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(figures) + "\n")
-        spread = torch.linspace(0, len(self.chosen) - 1, min(SHOWN, len(self.chosen))).long()
+        spread = np.linspace(0, len(self.chosen) - 1, min(SHOWN, len(self.chosen))).astype(int)
         Image.fromarray(back_sheet(model, self.chosen, spread)).save(folder / f"{step:08d}.png")
 
 
 def measured(model: nn.Module, views: LayerViews, batch: int = 16, most: int = 48) -> dict[str, float]:
     """Errors of the back on stored views, with disturbed bodies, none, and grossly wrong ones alone; cm, degrees."""
-    groups: dict[str, Tensor] = {"body": (~views.tensors["gross"]).nonzero()[:most, 0]}
-    groups["none"] = groups["body"]
-    groups["gross"] = groups["gross_none"] = views.tensors["gross"].nonzero()[:most, 0]
+    gross = views.tensors["gross"].cpu().numpy()[views.by_size]
+    groups = {"body": views.by_size[~gross], "gross": views.by_size[gross]}
+    groups = {name: index[np.unique(np.linspace(0, len(index) - 1, min(most, len(index))).astype(int))]
+              for name, index in groups.items() if len(index)}  # fmt: skip
+    groups |= {"none": groups.get("body", views.by_size[:0]), "gross_none": groups.get("gross", views.by_size[:0])}
     out: dict[str, float] = {}
     for name, index in groups.items():
         if not len(index):
             continue
         sums: dict[str, list[float]] = {}
-        for part in index.split(batch):
+        for part in np.array_split(index, -(-len(index) // batch)):
             pictures, truth = views.take(part)
             if name in ("none", "gross_none"):
-                pictures = pictures.without_body(torch.ones_like(part, dtype=torch.bool))
+                pictures = pictures.without_body(torch.ones(len(part), dtype=torch.bool, device=views.device))
             front, back = both_layers(pictures, model(features(pictures)))
             for key, value in layer_loss(pictures, truth, front, back).items():
                 sums.setdefault(key, []).append(float(value) * len(part))
@@ -94,7 +97,7 @@ def measured(model: nn.Module, views: LayerViews, batch: int = 16, most: int = 4
     return out
 
 
-def back_sheet(model: nn.Module, views: LayerViews, index: Tensor) -> np.ndarray:
+def back_sheet(model: nn.Module, views: LayerViews, index: NDArray[np.int64]) -> np.ndarray:
     """(rows, columns, 3) u8: normals of views: front as read, first guess of the back, the network's, the truth's."""
     pictures, truth = views.take(index)
     _, back = both_layers(pictures, model(features(pictures)))
