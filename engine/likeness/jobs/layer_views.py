@@ -105,7 +105,7 @@ def _boxes(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64
     """First row and column (N, 2) of the windows that hold masks (N, H, W) with a margin, and their sizes (N, 2)."""
     first, needed = [], []
     for axis in (2, 1):
-        line = mask.any(axis)
+        line = np.asarray(mask.any(axis))
         low = line.argmax(1)
         high = line.shape[1] - line[:, ::-1].argmax(1)
         size = -(-(high - low + 2 * MARGIN_PX) // MULTIPLE) * MULTIPLE

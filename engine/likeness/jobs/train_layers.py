@@ -92,7 +92,8 @@ def measured(model: nn.Module, views: LayerViews, batch: int = 16, most: int = 4
             for key, value in layer_loss(pictures, truth, front, back).items():
                 sums.setdefault(key, []).append(float(value) * len(part))
             guess = layer_loss(pictures, truth, pictures.front, first_guess(pictures))
-            sums.setdefault("guess_back_cm", []).append(float(guess["back_cm"]) * len(part))
+            for key in ("back_cm", "normals_deg"):
+                sums.setdefault(f"guess_{key}", []).append(float(guess[key]) * len(part))
         out |= {f"{name}_{key}": round(math.fsum(values) / len(index), 4) for key, values in sums.items()}
     return out
 
