@@ -1,0 +1,175 @@
+"""Batches for ANIM out of a folder of poses: read as they appear, drawn by step, changed a little each time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from likeness.body.model import load_default
+from likeness.core.camera import Camera
+from likeness.core.files import read_npz
+from likeness.jobs.anim_samples import FINE_M, STEP_M, camera_of
+from likeness.surface.anim.crop import nearest
+from likeness.surface.anim.inputs import AnimInputs, batch_of, stacked
+from likeness.surface.anim.losses import AnimTargets
+
+# Of points on head, hands and feet these shares are kept where sampling shall follow area alone (points.SHARES).
+_BY_AREA = {"head": 0.13, "hand": 0.085, "finger": 0.085, "thumb": 0.085, "foot": 0.34, "toe": 0.34}
+_CLOUD_POINTS, _FREE_POINTS = 1500, 500
+_HOLES, _HOLE_SHARE = 4, 0.04
+_CENTRE_M = 0.04
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How to draw. items and points a batch; noise: sensor's readings, else the true depth; part_aware: more points on
+    head, hands and feet; body_dropped: share of items without a body; changed: flips, holes, light, shifted cubes."""
+
+    items: int = 4
+    points: int = 4000
+    noise: bool = True
+    part_aware: bool = True
+    body_dropped: float = 0.33
+    changed: bool = True
+    seed: int = 0
+
+
+class Poses:
+    """All poses of a split in a folder, kept in memory as stored; `refresh` takes in what has been written since."""
+
+    def __init__(self, folder: Path, split: str) -> None:
+        self.folder, self.split = Path(folder), split
+        self._seen: set[str] = set()
+        self.poses: list[dict[str, NDArray[Any]]] = []
+        self.refresh()
+
+    def refresh(self, most: int = 10**9) -> int:
+        """Read at most `most` new files; returns how many poses there are."""
+        new = [p for p in sorted(self.folder.glob(f"{self.split}_*.npz")) if p.name not in self._seen][:most]
+        for path in new:
+            self._seen.add(path.name)
+            pose = read_npz(path)
+            if "depth" in pose:
+                self.poses.append(pose)
+        return len(self.poses)
+
+    @property
+    def views(self) -> list[tuple[int, int]]:
+        """(pose, view) of everything there is."""
+        return [(k, v) for k, pose in enumerate(self.poses) for v in range(len(pose["depth"]))]
+
+
+def batch_at(poses: Poses, step: int, drawing: Drawing, image: int) -> tuple[AnimInputs, AnimTargets]:
+    """The batch of a step: a function of step, seed and the poses that are there. image: side of the pictures."""
+    rng = np.random.default_rng((drawing.seed, step))
+    made = []
+    for _ in range(drawing.items):
+        pose = poses.poses[int(rng.integers(len(poses.poses)))]
+        made.append(view_item(pose, int(rng.integers(len(pose["depth"]))), drawing, image, rng))
+    targets = {name: torch.cat([getattr(t, name) for _, t in made]) for name in vars(made[0][1])}
+    return stacked([inputs for inputs, _ in made]), AnimTargets(**targets)
+
+
+def view_item(
+    pose: dict[str, NDArray[Any]], view: int, drawing: Drawing, image: int, rng: np.random.Generator
+) -> tuple[AnimInputs, AnimTargets]:
+    """One view as a batch of one."""
+    stored = camera_of(pose["camera"][view], pose["depth"].shape[1])
+    camera = stored.scaled(image, image)
+
+    def picture(name: str, scale: float = 1.0) -> NDArray:
+        values = pose[name][view]
+        return (values if image == stored.width else nearest(values, stored, camera)) * scale
+
+    clean, color = picture("clean", STEP_M), picture("color", 1 / 255)
+    mask = picture("mask").astype(bool) if drawing.noise else clean > 0
+    depth = picture("depth", STEP_M) if drawing.noise else clean
+    body = np.stack([picture("body_first", STEP_M), picture("body_last", STEP_M)])
+    if drawing.changed:
+        color = np.clip(color * rng.uniform(0.7, 1.3) * rng.uniform(0.9, 1.1, 3), 0, 1)
+        depth = _with_holes(depth, rng)
+    if rng.random() < drawing.body_dropped:
+        body = np.zeros_like(body)
+    inputs = batch_of(color, depth, mask, camera, body)
+    targets = _targets(pose, view, clean, camera, drawing, rng)
+    if drawing.changed:
+        shift = torch.from_numpy(rng.uniform(-_CENTRE_M, _CENTRE_M, (1, 3)).astype(np.float32))
+        inputs = replace(inputs, centre=inputs.centre + shift)
+        if rng.random() < 0.5:
+            inputs, targets = flipped(inputs, targets)
+    return inputs, targets
+
+
+def _with_holes(depth: NDArray, rng: np.random.Generator) -> NDArray:
+    """Depth without readings in a few discs: dark hair and glossy shoes return none."""
+    size = depth.shape[0]
+    rows, columns = np.mgrid[:size, :size]
+    out = depth.copy()
+    known = np.argwhere(depth > 0)
+    for _ in range(int(rng.integers(_HOLES)) if len(known) else 0):
+        row, column = known[int(rng.integers(len(known)))]
+        radius = rng.uniform(0.2, 1) * _HOLE_SHARE * size
+        out[(rows - row) ** 2 + (columns - column) ** 2 < radius**2] = 0
+    # A person without any reading is no input.
+    return out if (out > 0).sum() > 100 else depth
+
+
+def _targets(
+    pose: dict[str, NDArray[Any]], view: int, clean: NDArray, camera: Camera, drawing: Drawing, rng: np.random.Generator
+) -> AnimTargets:
+    chosen = _chosen(pose["part"], drawing, rng)
+    turn = pose["camera_from_world"][view]
+    world = pose["position"][chosen] * STEP_M + pose["origin"]
+    cloud, free = _on_rays(clean, camera, rng)
+    arrays = {
+        "points": world @ turn[:3, :3].T + turn[:3, 3],
+        "sdf": pose["sdf"][chosen] * FINE_M,
+        "normal": pose["normal"][chosen] / 127 @ turn[:3, :3].T,
+        "color": pose["albedo"][chosen] / 255,
+        "cloud": cloud,
+        "free": free,
+    }
+    tensors = {name: torch.from_numpy(np.asarray(value, np.float32))[None] for name, value in arrays.items()}
+    return AnimTargets(known=torch.from_numpy(pose["known"][chosen])[None], **tensors)
+
+
+def _chosen(part: NDArray, drawing: Drawing, rng: np.random.Generator) -> NDArray:
+    if drawing.part_aware:
+        return rng.choice(len(part), drawing.points, replace=len(part) < drawing.points)
+    names = load_default().part_names
+    share = np.ones(len(names))
+    for number, name in enumerate(names):
+        share[number] = next((value for word, value in _BY_AREA.items() if word in name), 1.0)
+    weight = share[np.minimum(part, len(names) - 1)]
+    return rng.choice(len(part), drawing.points, p=weight / weight.sum())
+
+
+def _on_rays(clean: NDArray, camera: Camera, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
+    """Points on the true seen surface (M, 3), and before it (F, 3): 2 to 40 cm towards the camera."""
+    rows, columns = np.nonzero(clean > 0)
+    if not len(rows):
+        nothing = np.zeros((_CLOUD_POINTS, 3)), np.zeros((_FREE_POINTS, 3))
+        return nothing
+    pick = rng.integers(len(rows), size=_CLOUD_POINTS + _FREE_POINTS)
+    z = clean[rows[pick], columns[pick]]
+    x, y = (columns[pick] - camera.cx) / camera.fx, (rows[pick] - camera.cy) / camera.fy
+    rays = np.stack([x, y, np.ones_like(x)], 1)
+    before = z[_CLOUD_POINTS:] - rng.uniform(0.02, 0.4, _FREE_POINTS)
+    return rays[:_CLOUD_POINTS] * z[:_CLOUD_POINTS, None], rays[_CLOUD_POINTS:] * before[:, None]
+
+
+def flipped(inputs: AnimInputs, targets: AnimTargets) -> tuple[AnimInputs, AnimTargets]:
+    """Left and right exchanged: pictures, intrinsics, and x of everything in camera space."""
+    mirror = torch.tensor([-1.0, 1.0, 1.0])
+    intrinsics = inputs.intrinsics.clone()
+    intrinsics[:, 2] = inputs.size - 1 - intrinsics[:, 2]
+    pictures = {name: getattr(inputs, name).flip(-1) for name in ("color", "depth", "mask")}
+    body = None if inputs.body is None else inputs.body.flip(-1)
+    turned = AnimInputs(intrinsics=intrinsics, centre=inputs.centre * mirror, body=body, **pictures)
+    moved = {name: getattr(targets, name) * mirror for name in ("points", "normal", "cloud", "free")}
+    return turned, replace(targets, **moved)
