@@ -19,7 +19,7 @@ ADDON = ROOT / "blender_addon"
 #: Each room may import the rooms of lower rank. Rooms of the same rank do not know each other.
 RANK = {
     "core": 0, "body": 1, "capture": 2, "surface": 3, "field": 3, "synthesis": 3, "asset": 4, "jobs": 5,
-    "terminal": 5, "server": 6, "cli": 7, "__main__": 8,
+    "terminal": 5, "server": 6, "cli_train": 6, "cli": 7, "__main__": 8,
 }  # fmt: skip
 #: The package itself holds the version number alone, so everybody may import it.
 NO_ROOM = ""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__
+from .cli_train import add_train
 from .core.errors import EXIT_OK, EXIT_USAGE, LikenessError
 from .terminal import Terminal
 
@@ -59,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_inspect(commands)
     _add_render(commands)
     _add_synthesize(commands)
+    add_train(commands)
     for name, run, text in (
         ("doctor", _doctor, "what is installed, what is missing, what to do about it"),
         ("serve", _serve, "speak the protocol on standard input and output (for Blender)"),

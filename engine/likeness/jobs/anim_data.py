@@ -153,8 +153,7 @@ def _on_rays(clean: NDArray, camera: Camera, rng: np.random.Generator) -> tuple[
     """Points on the true seen surface (M, 3), and before it (F, 3): 2 to 40 cm towards the camera."""
     rows, columns = np.nonzero(clean > 0)
     if not len(rows):
-        nothing = np.zeros((_CLOUD_POINTS, 3)), np.zeros((_FREE_POINTS, 3))
-        return nothing
+        return np.zeros((_CLOUD_POINTS, 3)), np.zeros((_FREE_POINTS, 3))
     pick = rng.integers(len(rows), size=_CLOUD_POINTS + _FREE_POINTS)
     z = clean[rows[pick], columns[pick]]
     x, y = (columns[pick] - camera.cx) / camera.fx, (rows[pick] - camera.cy) / camera.fy

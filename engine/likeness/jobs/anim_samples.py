@@ -12,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -199,7 +199,7 @@ def write_pose(folder: Path, plan: Plan, index: int, number: int, pack: Path | N
         torch.set_num_threads(1)
         arrays = pose_arrays(load_pack(pack), plan, index, number)
         stream = BytesIO()
-        np.savez_compressed(stream, **arrays)
+        np.savez_compressed(stream, **cast(dict[str, Any], arrays))
         write_bytes(path, stream.getvalue())
     return path
 

@@ -21,8 +21,6 @@ fine-tuning goes on from weights on pairs at a tenth of the rate.
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -38,6 +36,7 @@ from likeness.core.errors import LikenessError
 from likeness.jobs.anim_data import Drawing, Poses, batch_at, view_item
 from likeness.jobs.anim_pictures import sheet
 from likeness.jobs.anim_samples import Makers, Plan
+from likeness.jobs.anim_slices import bring_back, joined
 from likeness.jobs.device import resolve_device
 from likeness.jobs.training import Trainer, TrainSettings, checkpoints
 from likeness.surface.anim.config import PRESETS, AnimConfig, variants
@@ -48,7 +47,6 @@ from likeness.surface.weights import load_weights, save_weights
 
 # Poses that must be there before training begins, and how long to wait for the next one.
 MIN_POSES, POLL_S = 8, 2.0
-PART_BYTES = 15 * 2**20
 SHOWN_VIEWS, JUDGED_VIEWS = 3, 32
 VAL_PEOPLE = 8
 
@@ -77,6 +75,7 @@ class TrainAnimOptions:
     precision: str = "auto"
     start: Path | None = None
     weights: Path | None = None
+    pairs: Path | None = None
     slice_out: Path | None = None
     losses: LossWeights = field(default_factory=LossWeights)
     part_aware: bool = True
@@ -87,9 +86,7 @@ class TrainAnimOptions:
 class AnimTask:
     """Batches, loss and pictures of one run; see training.Task. Poses that appear while it trains are taken in."""
 
-    def __init__(
-        self, poses: Poses, shown: Poses, drawing: Drawing, losses: LossWeights, config: AnimConfig
-    ) -> None:
+    def __init__(self, poses: Poses, shown: Poses, drawing: Drawing, losses: LossWeights, config: AnimConfig) -> None:
         self.poses, self.shown, self.drawing, self.losses = poses, shown, drawing, losses
         self.image = config.image
 
@@ -182,7 +179,9 @@ def run_train_anim(options: TrainAnimOptions, log: Callable[[str], None] | None 
         net = AnimNet(config)
         if options.weights is not None:
             load_weights(options.weights, net)
-        drawing = Drawing(options.items, options.points, options.stage == "noise", options.part_aware, seed=options.seed)
+        drawing = Drawing(
+            options.items, options.points, options.stage == "noise", options.part_aware, seed=options.seed
+        )
         task = AnimTask(poses, shown, drawing, options.losses, config)
         trainer = Trainer(net, task, _settings(options, device), options.folder, log)
         if not checkpoints(options.folder) and options.start is not None:
@@ -268,44 +267,6 @@ def _finished(options: TrainAnimOptions, config: AnimConfig, trainer: Trainer, t
     return path
 
 
-def bring_back(folder: Path, weights: Path, out: Path) -> None:
-    """Newest checkpoint in parts, weights, table, last picture: all that a slice leaves."""
-    out.mkdir(parents=True, exist_ok=True)
-    for found in checkpoints(folder)[-1:]:
-        data = found.read_bytes()
-        for number, start in enumerate(range(0, len(data), PART_BYTES)):
-            (out / f"{found.name}.{number:02d}").write_bytes(data[start : start + PART_BYTES])
-    keep = [weights, folder / "table.jsonl", folder / "figures.jsonl", *sorted((folder / "pictures").glob("*.png"))[-1:]]
-    for path in keep:
-        if path.exists():
-            shutil.copy(path, out / path.name)
-
-
-def joined(source: Path, folder: Path) -> None:
-    """Put a checkpoint that came back in parts, or whole, into a run's folder, with its table.
-
-    Raises LikenessError("input.checkpoint") where there is none or a part is missing.
-    """
-    parts = sorted(Path(source).glob("checkpoint-*.pt.[0-9][0-9]"))
-    whole = checkpoints(source)
-    names = {path.stem for path in parts}
-    numbers = [int(path.suffix[1:]) for path in parts]
-    if not whole and (len(names) != 1 or numbers != list(range(len(parts)))):
-        raise LikenessError(
-            "input.checkpoint",
-            f"{Path(source).name} does not hold one whole checkpoint.",
-            "Name the folder that a slice brought back.",
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    if whole:
-        shutil.copy(whole[-1], folder / whole[-1].name)
-    else:
-        (folder / names.pop()).write_bytes(b"".join(part.read_bytes() for part in parts))
-    for name in ("table.jsonl", "figures.jsonl"):
-        if (Path(source) / name).exists():
-            shutil.copy(Path(source) / name, folder / name)
-
-
 def load_anim(path: Path) -> AnimNet:
     """A network from a weights file. Raises LikenessError("input.weights", "weights.config")."""
     from likeness.core.tensors import read_tensors
@@ -314,10 +275,3 @@ def load_anim(path: Path) -> AnimNet:
     net = AnimNet(AnimConfig.from_dict(json.loads(metadata["config"])))
     load_weights(path, net)
     return net.eval()
-
-
-def out_folder() -> Path | None:
-    """$OUT, where a device machine wants what shall come back."""
-    named = os.environ.get("OUT")
-    return Path(named) if named else None
-

@@ -62,7 +62,7 @@ class AnimConfig:
         if levels < 3 or (self.nodes - 1) % 2 ** (levels - 1) or self.image % 16:
             raise LikenessError(
                 "weights.config",
-                f"A network of {self.nodes} nodes, {levels} levels and pictures of {self.image} pixels cannot be built.",
+                f"A network of {self.nodes} nodes, {levels} levels and pictures of {self.image} px cannot be built.",
                 "Choose nodes - 1 as a multiple of two to the number of halvings, and pictures a multiple of 16.",
             )
 
@@ -90,8 +90,8 @@ class AnimConfig:
                 f"The network has an option that this version does not know: {min(unknown)}.",
                 "Update Likeness, or use the weights that came with it.",
             )
-        lists = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
-        return cls(**lists)
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        return cls(**values)
 
 
 FULL = AnimConfig()
@@ -101,13 +101,13 @@ SMALL = AnimConfig(
     lr_width=32,
     lr_stacks=1,
     lr_out=16,
-    hr_width=32,
+    hr_width=24,
     hr_stacks=1,
     hr_out=16,
-    cell_m=0.015,
-    nodes=161,
-    voxel_widths=(12, 16, 24, 32, 48),
-    head=(128, 96, 64),
+    cell_m=0.02,
+    nodes=129,
+    voxel_widths=(12, 16, 32, 48),
+    head=(96, 64),
     color=False,
 )
 TINY = replace(
@@ -118,8 +118,6 @@ TINY = replace(
     lr_out=8,
     hr_width=16,
     hr_out=8,
-    cell_m=0.02,
-    nodes=129,
     voxel_widths=(8, 12, 16, 16),
     head=(48, 32),
 )
@@ -129,7 +127,7 @@ _OPTIONS = ("hull", "psdf", "visibility", "cloud", "residual", "body")
 
 def faithful(config: AnimConfig) -> AnimConfig:
     """The paper's network of this size: none of the sheet's options."""
-    return replace(config, **{option: False for option in _OPTIONS})  # type: ignore[arg-type]
+    return replace(config, **dict.fromkeys(_OPTIONS, False))  # type: ignore[arg-type]
 
 
 def variants(config: AnimConfig) -> dict[str, AnimConfig]:

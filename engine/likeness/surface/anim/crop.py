@@ -44,7 +44,7 @@ def averaged(image: NDArray, camera: Camera, crop: Camera) -> NDArray[np.float32
     for dv in parts:
         for du in parts:
             total += _picked(image, camera, crop, float(dv), float(du))
-    return total / SUPERSAMPLE**2
+    return (total / SUPERSAMPLE**2).astype(np.float32)
 
 
 def _picked(image: NDArray, camera: Camera, crop: Camera, dv: float, du: float) -> NDArray:

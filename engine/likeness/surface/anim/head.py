@@ -36,14 +36,16 @@ class SkipMlp(nn.Module):
 class Head(nn.Module):
     """Signed distance of points, metres, within +-truncation_m; with `color` albedo 0..1 too."""
 
-    def __init__(self, inputs: int, widths: tuple[int, ...], truncation_m: float, *, residual: bool, color: bool) -> None:
+    def __init__(
+        self, inputs: int, widths: tuple[int, ...], truncation_m: float, *, residual: bool, color: bool
+    ) -> None:
         super().__init__()
         self.truncation_m, self.residual = truncation_m, residual
         self.mlp = SkipMlp(inputs, widths, 1 + residual)
         self.color = SkipMlp(inputs, (64, 64), 3, skips=0) if color else None
 
     def forward(self, features: Tensor, surface: Tensor) -> Tensor:
-        """Features (..., C), surface (...) the projective signed distance times the cosine, 0 where unknown -> (...)."""
+        """Features (..., C), surface (...) projective signed distance times cosine, 0 where unknown -> (...)."""
         out = self.mlp(features).float()
         raw = out[..., 0]
         if self.residual:

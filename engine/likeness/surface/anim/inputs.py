@@ -195,7 +195,7 @@ def cosines(normals: Tensor, intrinsics: Tensor) -> Tensor:
 
 
 def depth_edges(depth: Tensor, most: int = 10) -> Tensor:
-    """Distance (B, 1, H, W) in pixels (king's moves) to the nearest step of depth or end of readings, at most `most`."""
+    """Distance (B, 1, H, W) in pixels (king's moves) to the nearest step of depth or end of readings, up to `most`."""
     high = F.max_pool2d(depth, 3, 1, 1)
     low = -F.max_pool2d(torch.where(depth > 0, -depth, -1e3), 3, 1, 1)
     gaps = F.max_pool2d((depth <= 0).to(depth.dtype), 3, 1, 1) > 0

@@ -36,7 +36,8 @@ class AnimNet(nn.Module):
         super().__init__()
         self.config = config
         c = config
-        self.lr = StackedHourglass(c.image_channels, c.lr_width, c.lr_stacks, c.lr_out, pool=True)
+        wanted = c.lr_direct or (c.vfe and c.voxel_code == "lifted")
+        self.lr = StackedHourglass(c.image_channels, c.lr_width, c.lr_stacks, c.lr_out, pool=True) if wanted else None
         self.hr = StackedHourglass(c.image_channels, c.hr_width, c.hr_stacks, c.hr_out, pool=False) if c.hr else None
         self.voxels = VoxelNet(c, c.lr_out) if c.vfe else None
         inputs = 2 + c.hr_out * c.hr + c.lr_out * c.lr_direct + PSDF_CHANNELS * c.psdf
@@ -55,7 +56,7 @@ class AnimNet(nn.Module):
         normals, valid = surface_normals(inputs.depth, inputs.intrinsics)
         maps = torch.cat([cosines(normals, inputs.intrinsics), depth_edges(inputs.depth)], 1)
         picture = self._picture(inputs, normals, valid)
-        lr = self.lr(picture)
+        lr = None if self.lr is None else self.lr(picture)
         hr = None if self.hr is None else self.hr(picture)
         voxels = None if self.voxels is None else self.voxels(inputs, maps, normals, lr)
         return AnimState(self, inputs, maps, lr if self.config.lr_direct else None, hr, voxels)

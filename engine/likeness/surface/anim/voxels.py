@@ -7,6 +7,7 @@ Nodes: node i of the finest level lies at centre - side / 2 + i * cell, node i o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +30,7 @@ from .sampling import (
 # From this level on (1/4) the hull's nodes are active too.
 HULL_LEVEL = 2
 # How far behind nearly all of the cloud a person may reach: a chest is 30 cm deep.
-BEYOND_M = 0.35
+BEYOND_M = 0.4
 _CODES = 8192
 _CLOUD_M, _CLOUD_POINTS = 0.3, 1500
 
@@ -95,7 +96,7 @@ def hull_nodes(inputs: AnimInputs, frame: Frame, level: int) -> Tensor:
     With one node to spare on all sides; where the mask has no reading, the nearest readings count.
     """
     spacing = frame.cell_m * 2**level
-    near, mask = _reached(inputs, spacing)
+    near, mask, border = _reached(inputs, spacing)
     side = near.shape[-1]
     found = []
     for item in range(len(frame.low)):
@@ -105,11 +106,11 @@ def hull_nodes(inputs: AnimInputs, frame: Frame, level: int) -> Tensor:
         indices = _box(inputs, frame, item, level, float(limit))
         points = frame.place(indices, level)
         pixels = project(points[None], inputs.intrinsics[one])[0]
-        u, v = torch.round((pixels - 1.5) / 4).long().unbind(-1)
+        u, v = (torch.round((pixels - 1.5) / 4).long() + border).unbind(-1)
         inside = (u >= 0) & (u < side) & (v >= 0) & (v < side) & (points[:, 2] > 0.1)
         u, v = u.clamp(0, side - 1), v.clamp(0, side - 1)
         z = points[:, 2]
-        good = inside & mask[item, v, u] & (z > near[item, v, u] - spacing) & (z < limit)
+        good = inside & mask[item, v, u] & (z > near[item, v, u] - spacing) & (z < limit + spacing)
         found.append(indices[good])
     return torch.cat(found)
 
@@ -132,18 +133,20 @@ def _box(inputs: AnimInputs, frame: Frame, item: int, level: int, far_m: float) 
     return grid.reshape(-1, 4)
 
 
-def _reached(inputs: AnimInputs, spacing: float) -> tuple[Tensor, Tensor]:
-    """Nearest reading within a node's reach, and whether the mask is, (B, S / 4, S / 4)."""
+def _reached(inputs: AnimInputs, spacing: float) -> tuple[Tensor, Tensor, int]:
+    """Nearest reading within a node's reach, and whether the mask is, on a quarter of the pixels with a border of that
+    reach around them (its width is the third)."""
     depth, none = inputs.depth, 1e3
-    near = -F.max_pool2d(torch.where(depth > 0, -depth, -none), 4)
-    mask = F.max_pool2d(inputs.mask.to(depth.dtype), 4)
     nearest = torch.where(depth > 0, depth, none).amin((1, 2, 3)).clamp(min=0.2)
     reach = int(torch.ceil((spacing * inputs.intrinsics[:, 0] / nearest / 4).max()))
+    around = (reach, reach, reach, reach)
+    near = F.pad(-F.max_pool2d(torch.where(depth > 0, -depth, -none), 4), around, value=none)
+    mask = F.pad(F.max_pool2d(inputs.mask.to(depth.dtype), 4), around)
     for _ in range(reach):
         near, mask = -F.max_pool2d(-near, 3, 1, 1), F.max_pool2d(mask, 3, 1, 1)
     # Holes larger than that: everything behind the person's nearest point is possible.
     near = torch.where(near < none, near, nearest[:, None, None, None])
-    return near[:, 0], mask[:, 0] > 0
+    return near[:, 0], mask[:, 0] > 0, reach
 
 
 @dataclass(frozen=True)
@@ -167,7 +170,7 @@ class _Convs(nn.Module):
     def __init__(self, inputs: int, outputs: int, count: int = 2) -> None:
         super().__init__()
         widths = [inputs] + [outputs] * count
-        self.convs = nn.ModuleList(SubMConv3d(a, b, bias=False) for a, b in zip(widths[:-1], widths[1:]))
+        self.convs = nn.ModuleList(SubMConv3d(a, b, bias=False) for a, b in pairwise(widths))
         self.norms = nn.ModuleList(nn.LayerNorm(outputs) for _ in range(count))
 
     def forward(self, tensor: SparseTensor) -> SparseTensor:
@@ -191,19 +194,19 @@ class VoxelNet(nn.Module):
             self.register_buffer("codes", drawn)
         self.enter = nn.Linear(code + known, widths[0])
         self.encoders = nn.ModuleList(_Convs(w, w) for w in widths)
-        self.downs = nn.ModuleList(SparseConv3d(a, b, bias=False) for a, b in zip(widths[:-1], widths[1:]))
+        self.downs = nn.ModuleList(SparseConv3d(a, b, bias=False) for a, b in pairwise(widths))
         self.node_channels = PSDF_CHANNELS + STATE_CHANNELS + 1 + config.cloud + BODY_CHANNELS * config.body
         self.node_channels += lr if config.voxel_code == "lifted" else 0
         if config.hull:
             self.node_in = nn.Linear(self.node_channels, widths[HULL_LEVEL])
-        self.decoders = nn.ModuleList(_Convs(a + b, a) for a, b in zip(widths[:-1], widths[1:]))
+        self.decoders = nn.ModuleList(_Convs(a + b, a) for a, b in pairwise(widths))
 
     @property
     def outputs(self) -> int:
         """Channels of a sample."""
         return sum(self.config.voxel_widths)
 
-    def forward(self, inputs: AnimInputs, maps: Tensor, normals: Tensor, lr: Tensor) -> VoxelFeatures:
+    def forward(self, inputs: AnimInputs, maps: Tensor, normals: Tensor, lr: Tensor | None) -> VoxelFeatures:
         """maps (B, 2, S, S) cosine and edge distance; normals (B, 3, S, S); lr (B, C, S / 4, S / 4)."""
         frame = Frame.of(self.config, inputs.centre)
         indices, known = occupied(inputs, frame, normals)
@@ -229,17 +232,18 @@ class VoxelNet(nn.Module):
     def _known(self) -> int:
         return 7 if self.config.normals else 4
 
-    def _code(self, inputs: AnimInputs, frame: Frame, indices: Tensor, lr: Tensor) -> Tensor:
+    def _code(self, inputs: AnimInputs, frame: Frame, indices: Tensor, lr: Tensor | None) -> Tensor:
         """What each occupied voxel starts from (M, C)."""
         if self.config.voxel_code == "occupancy":
             return torch.ones(len(indices), 1, device=indices.device)
         if self.config.voxel_code == "random":
             primes = torch.tensor([73856093, 19349663, 83492791], device=indices.device)
             return self.codes[(indices[:, 1:] * primes).sum(-1) % _CODES]  # type: ignore[index]
+        assert lr is not None
         return lifted(inputs, frame.place(indices, 0), indices[:, 0], lr)
 
     def _with_hull(
-        self, inputs: AnimInputs, frame: Frame, maps: Tensor, lr: Tensor, observed: SparseTensor
+        self, inputs: AnimInputs, frame: Frame, maps: Tensor, lr: Tensor | None, observed: SparseTensor
     ) -> SparseTensor:
         """Features on the observed nodes and the hull's, each told where it lies against depth and body."""
         hull = hull_nodes(inputs, frame, HULL_LEVEL)
@@ -252,7 +256,7 @@ class VoxelNet(nn.Module):
         return SparseTensor.on(made, features + self.node_in(told))
 
     def _told(
-        self, inputs: AnimInputs, maps: Tensor, lr: Tensor, points: Tensor, batch: Tensor, observed: Tensor
+        self, inputs: AnimInputs, maps: Tensor, lr: Tensor | None, points: Tensor, batch: Tensor, observed: Tensor
     ) -> Tensor:
         """What nodes (M, 3) know of depth, body, cloud and picture (M, node_channels)."""
         padded, back = padded_items(points, batch, len(inputs.centre))
@@ -261,7 +265,7 @@ class VoxelNet(nn.Module):
         parts = [query.psdf(), query.state()]
         if self.config.body:
             parts.append(query_body(inputs.body, padded, pixels))
-        if self.config.voxel_code == "lifted":
+        if self.config.voxel_code == "lifted" and lr is not None:
             parts.append(sample_picture(lr, pixels, stride=4).to(points.dtype))
         flags = torch.zeros(len(points), 1, device=points.device)
         flags[observed] = 1.0
