@@ -4,7 +4,8 @@
                               [--views front,turned,behind,tilted] [--rows depth,draped] [--redo draped] [--points N]
 
 Quick: `--split val --people 4 --points 20000`. People, fits and figures are kept in the cache, so that a new row costs
-only itself; --redo measures rows anew, --refit fits all bodies anew. Columns: `likeness.surface.evaluation.scores`.
+only itself; --redo measures rows anew (after a change, or with `--weights two_layer=FILE`), --refit fits bodies anew.
+Columns: `likeness.surface.evaluation.scores`.
 The test split is for reporting only. Keeps the figures in benchmarks/results/anim_SPLIT.json.
 """
 
@@ -29,7 +30,7 @@ from likeness.core.surface import CapturedSurface
 from likeness.surface.draped import drape
 from likeness.surface.evaluation.depth_sheet import depth_sheet
 from likeness.surface.evaluation.scores import Truth, scores
-from likeness.surface.layers.predict import inflate, predict_layers
+from likeness.surface.layers.predict import WEIGHTS, inflate, predict_layers
 from record import keep, print_table
 
 Surface = tuple[np.ndarray, np.ndarray]
@@ -74,21 +75,24 @@ def draped(capture: Capture, fit: Fit | None) -> Surface:
     return mesh_of(drape(capture, model_of(fit), fit))
 
 
-# A new row is a line here.
-METHODS: dict[str, Method] = {
-    "depth": lambda capture, fit: depth_sheet(capture),
-    "body": body,
-    "inflation": lambda capture, fit: mesh_of(inflate(capture)),
-    "draped": draped,
-    "layers": lambda capture, fit: mesh_of(predict_layers(capture)),
-    "layers_body": lambda capture, fit: mesh_of(predict_layers(capture, needed(fit))),
-}
+def methods(weights: dict[str, Path]) -> dict[str, Method]:
+    """All rows; a new one is a line here. weights: files that replace those that ship."""
+    two_layer = weights.get("two_layer", WEIGHTS)
+    return {
+        "depth": lambda capture, fit: depth_sheet(capture),
+        "body": body,
+        "inflation": lambda capture, fit: mesh_of(inflate(capture)),
+        "draped": draped,
+        "layers": lambda capture, fit: mesh_of(predict_layers(capture, None, two_layer)),
+        "layers_body": lambda capture, fit: mesh_of(predict_layers(capture, needed(fit), two_layer)),
+    }
 
 
 def measured(options: argparse.Namespace, plan: Plan, rows: list[str]) -> Iterator[Figures]:
     """All figures so far, after each person."""
     found: Figures = {}
     person = -1
+    known = methods(dict(options.weights))
     for case in cases(plan):
         if case.person != person and found:
             yield found
@@ -99,7 +103,7 @@ def measured(options: argparse.Namespace, plan: Plan, rows: list[str]) -> Iterat
             if not kept.is_file() or row in options.redo:
                 truth = truth or case.truth(options.points)
                 kept.parent.mkdir(exist_ok=True)
-                write_json(kept, one(row, case, truth, options.fits == "true"))
+                write_json(kept, one(known[row], case, truth, options.fits == "true"))
             figures = json.loads(kept.read_text("utf-8"))
             if "refused" not in figures:
                 found[row, case.person, case.view, case.sensor] = figures
@@ -108,13 +112,13 @@ def measured(options: argparse.Namespace, plan: Plan, rows: list[str]) -> Iterat
     yield found
 
 
-def one(row: str, case: Case, truth: Truth, true_body: bool) -> dict[str, Any]:
+def one(method: Method, case: Case, truth: Truth, true_body: bool) -> dict[str, Any]:
     """The figures of one method on one capture, or why it gave none."""
     start = time.perf_counter()
     try:
         fit = case.true_fit if true_body else case.fit
         start = time.perf_counter()
-        vertices, faces = METHODS[row](case.capture, fit)
+        vertices, faces = method(case.capture, fit)
     except LikenessError as error:
         return {"refused": error.code}
     seconds = time.perf_counter() - start
@@ -189,6 +193,12 @@ def show(found: Figures, plan: Plan, rows: list[str]) -> tuple[list[dict[str, An
     return lines, claims
 
 
+def weights_file(text: str) -> tuple[str, Path]:
+    """NAME=FILE of the command line."""
+    name, _, path = text.partition("=")
+    return name, Path(path)
+
+
 def main() -> None:
     """Measure, print and keep."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -201,9 +211,10 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=100_000)
     parser.add_argument("--views", type=words, default=tuple(VIEWS))
     parser.add_argument("--sensors", type=words, default=("ideal", "azure_kinect"))
-    parser.add_argument("--rows", type=words, default=tuple(METHODS))
+    parser.add_argument("--rows", type=words, default=tuple(methods({})))
     parser.add_argument("--redo", type=words, default=())
     parser.add_argument("--fits", default="fitted", choices=("fitted", "true"))
+    parser.add_argument("--weights", type=weights_file, action="append", default=[], metavar="NAME=FILE")
     parser.add_argument("--refit", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)

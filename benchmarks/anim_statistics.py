@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 DRAWS = 4000
 # Share of the table's people whose mean lies within the interval.
@@ -23,11 +24,17 @@ def person_means(rows: Iterable[tuple[int, float]]) -> dict[int, float]:
 
 
 def interval(values: NDArray, seed: int = 0) -> tuple[float, float]:
-    """Limits of the bootstrap interval of the mean of (N,) values; nan of fewer than three."""
+    """Limits of the bootstrap interval of the mean of (N,) values; nan of fewer than three.
+
+    Percentiles of few people's means are too close to the middle: widened as Student's t asks (Hesterberg 2015).
+    """
     if len(values) < 3:
         return float("nan"), float("nan")
     drawn = np.random.default_rng(seed).integers(len(values), size=(DRAWS, len(values)))
-    low, high = np.percentile(values[drawn].mean(axis=1), ((100 - LEVEL) / 2, (100 + LEVEL) / 2))
+    tails = np.array([(100 - LEVEL) / 2, (100 + LEVEL) / 2])
+    limits = np.percentile(values[drawn].mean(axis=1), tails)
+    wider = np.sqrt(len(values) / (len(values) - 1)) * stats.t.ppf(tails[1] / 100, len(values) - 1)
+    low, high = values.mean() + (limits - values.mean()) * wider / stats.norm.ppf(tails[1] / 100)
     return float(low), float(high)
 
 
