@@ -165,9 +165,7 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument("--only", choices=("lint", "engine", "blender"), help="run one part of it")
     test.set_defaults(run=run_tests)
     engine = commands.add_parser("engine", help="make the engine's environment")
-    engine.add_argument(
-        "--extra", action="append", default=[], help="further extras: cuda, dev, farm, make, smpl"
-    )
+    engine.add_argument("--extra", action="append", default=[], help="further extras: cuda, dev, farm, make, smpl")
     engine.set_defaults(run=run_engine)
     commands.add_parser("blender", help="make the environments with bpy").set_defaults(run=run_blender)
     commands.add_parser("extension", help="build the zip for Blender").set_defaults(run=run_extension)

@@ -90,14 +90,16 @@ def pose_arrays(pack: Pack, plan: Plan, index: int, number: int) -> dict[str, ND
     if not views:
         return {}
     points = draw_points(outer_surface(posed, scene, plan.voxel_m), rng, plan.points)
-    return _point_arrays(points, posed.joints[0]) | {name: np.stack([v[name] for v in views]) for name in views[0]}
+    return point_arrays(points, posed.joints[0]) | {name: np.stack([v[name] for v in views]) for name in views[0]}
 
 
 def _body_model(posed: Posed) -> BodyModel:
     return load_default("smplh", people=str(posed.dressed.recipe.get("people", "adults")), betas=30)
 
 
-def _point_arrays(points: LabelledPoints, origin: NDArray) -> dict[str, NDArray[Any]]:
+def point_arrays(points: LabelledPoints, origin: NDArray) -> dict[str, NDArray[Any]]:
+    """Labelled points as `pose_arrays` stores them, from `origin` (3,)."""
+
     def steps(values: NDArray, step: float) -> NDArray[np.int16]:
         return np.clip(np.round(values / step), -32767, 32767).astype(np.int16)
 
@@ -149,10 +151,10 @@ class _Taking:
         first, last = body_hits(fit.vertices + shift.astype(np.float32), self.model, replace(view, camera=crop))
         return {
             "color": np.round(averaged(color, view.camera, crop)).astype(np.uint8),
-            "depth": _depth_steps(nearest(depth, view.camera, crop)),
-            "clean": _depth_steps(nearest(clean, view.camera, crop)),
-            "body_first": _depth_steps(first),
-            "body_last": _depth_steps(last),
+            "depth": depth_steps(nearest(depth, view.camera, crop)),
+            "clean": depth_steps(nearest(clean, view.camera, crop)),
+            "body_first": depth_steps(first),
+            "body_last": depth_steps(last),
             "mask": nearest(mask, view.camera, crop),
             "camera": np.array([crop.fx, crop.fy, crop.cx, crop.cy], np.float64),
             "camera_from_world": view.camera_from_world,
@@ -183,7 +185,8 @@ def body_hits(
     return out[0], out[1]
 
 
-def _depth_steps(depth: NDArray) -> NDArray[np.uint16]:
+def depth_steps(depth: NDArray) -> NDArray[np.uint16]:
+    """Metres as whole steps."""
     return np.clip(np.round(depth / STEP_M), 0, 65535).astype(np.uint16)
 
 

@@ -21,6 +21,7 @@ fine-tuning goes on from weights on pairs at a tenth of the rate.
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -34,6 +35,7 @@ from torch import Tensor, nn
 
 from likeness.core.errors import LikenessError
 from likeness.jobs.anim_data import Drawing, Poses, batch_at, view_item
+from likeness.jobs.anim_pairs import write_pairs
 from likeness.jobs.anim_pictures import sheet
 from likeness.jobs.anim_samples import Makers, Plan
 from likeness.jobs.anim_slices import bring_back, joined
@@ -57,7 +59,7 @@ class TrainAnimOptions:
     minutes: of this call. folder: of checkpoints, table and pictures; samples: where poses lie or are made. people: how
     many of the train split; workers: processes that make them, 0 for none. stage: 'clean' or 'noise'. start: a folder
     with a checkpoint, whole or in parts, to begin from where `folder` has none; weights: a file to begin from anew.
-    slice_out: where a slice leaves what shall come back."""
+    pairs: a folder of scans and frames to fine-tune on. slice_out: where a slice leaves what shall come back."""
 
     config: str = "full"
     row: str = ""
@@ -173,6 +175,7 @@ def run_train_anim(options: TrainAnimOptions, log: Callable[[str], None] | None 
     config = config_of(options)
     device = resolve_device(options.device)
     started = time.monotonic()
+    options = _with_pairs(options, config, log or print_line)
     makers = _makers(options, config) if options.workers else None
     try:
         poses, shown = _waited(options, makers), Poses(options.samples, "val")
@@ -192,6 +195,24 @@ def run_train_anim(options: TrainAnimOptions, log: Callable[[str], None] | None 
         if makers is not None:
             makers.close()
     return _finished(options, config, trainer, task)
+
+
+def _with_pairs(options: TrainAnimOptions, config: AnimConfig, log: Callable[[str], None]) -> TrainAnimOptions:
+    """Fine-tuning learns from pairs alone, beginning from weights that know people already."""
+    if options.pairs is None:
+        return options
+    if options.weights is None and options.start is None and not checkpoints(options.folder):
+        raise LikenessError(
+            "usage.weights", "Fine-tuning needs weights to begin from.", "Name them with --weights, or --from a slice."
+        )
+    samples = options.folder / "pairs"
+    write_pairs(options.pairs, samples, config.image, log)
+    return replace(options, samples=samples, workers=0, stage="noise")
+
+
+def print_line(line: str) -> None:
+    """To standard error."""
+    sys.stderr.write(line + "\n")
 
 
 def config_of(options: TrainAnimOptions) -> AnimConfig:
