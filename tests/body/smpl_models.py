@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import igl
 import numpy as np
 import torch
+from likeness.body.model import load_default
 
 SMPL = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)
 _FINGERS = tuple(p for k in range(5) for p in (-1, 3 * k, 3 * k + 1))
@@ -63,3 +65,30 @@ def posed(model: dict[str, np.ndarray], betas: np.ndarray, pose: np.ndarray) -> 
     moves = np.einsum("vj,jab->vab", model["weights"], np.array(world) @ back)
     out = np.einsum("vab,vb->va", moves, np.concatenate([shaped, np.ones((len(shaped), 1))], 1))
     return out[:, :3], np.array(world)[:, :3, 3]
+
+
+def person_model(faces: int = 4000, seed: int = 0) -> dict[str, np.ndarray]:
+    """The arrays of a file of SMPL's layout that is a person: the body that ships on another topology.
+
+    Fewer faces, vertices in no order, 10 shape directions, the pelvis off the origin, and no UVs.
+    """
+    body = load_default("smpl", betas=10)
+    vertices, triangles, _, born = igl.decimate(body.v_template.astype(float), body.faces.astype(np.int64), faces)
+    _, face, near = igl.point_mesh_squared_distance(body.v_template.astype(float), vertices, triangles)
+    corners = triangles[np.ravel(face)]
+    shares = np.asarray(igl.barycentric_coordinates(near, *(vertices[corners[:, k]] for k in range(3))))
+    regressor = np.zeros((len(body.parents), len(vertices)))
+    for k in range(3):
+        np.add.at(regressor.T, corners[:, k], shares[:, k : k + 1] * body.joint_regressor().T)
+    weights = body.weights[born].astype(float)
+    order = np.random.default_rng(seed).permutation(len(vertices))
+    parents = np.where(body.parents < 0, 4294967295, body.parents.astype(np.int64))
+    return {
+        "v_template": (vertices + [0.0, -0.22, 0.03])[order],
+        "f": np.argsort(order)[triangles].astype(np.uint32),
+        "shapedirs": body.shapedirs[born][order],
+        "posedirs": body.correctives.dense(len(body.v_template), len(body.parents))[born][order],
+        "J_regressor": (regressor / regressor.sum(1, keepdims=True))[:, order],
+        "weights": (weights / weights.sum(1, keepdims=True))[order],
+        "kintree_table": np.stack([parents, np.arange(len(parents))]),
+    }

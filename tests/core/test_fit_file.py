@@ -97,7 +97,7 @@ def test_smpl_parameters_of_one_picture(tmp_path):
     params = {"pose": FACING.reshape(1, 72), "shape": np.ones((1, 10)), "global_t": np.array([[0.1, 0.2, 9.0]])}
     pose = _given(tmp_path, **params, focal_l=np.array(5000))
     np.testing.assert_array_equal(pose.pose, FACING)
-    assert pose.root_known and pose.focal_px == 5000 and pose.shape_numbers == 10
+    assert pose.root_known and pose.focal_px == 5000 and pose.betas.shape == (10,)
     np.testing.assert_allclose(pose.pelvis, np.array([0.1, 0.2, 9.0]) + SMPL_PELVIS_M, atol=1e-6)
 
 

@@ -109,6 +109,16 @@ def test_photo_becomes_an_avatar(tmp_path):
     assert "Fitting the body" in run.stderr
 
 
+def test_a_fit_made_alone_is_the_body_of_an_avatar(avatar, tmp_path):
+    run = likeness("fit", SAMPLE, "--out", tmp_path / "anna", "--json")
+    assert run.returncode == 0, run.stderr
+    assert json.loads(run.stdout.splitlines()[-1]) == {"event": "done", "fit": str(tmp_path / "anna.fit")}
+    run = likeness("fit", SAMPLE, "--out", tmp_path / "again.json", "--body", tmp_path / "anna")
+    assert run.returncode == 0 and "confidence" in json.loads((tmp_path / "again.json").read_text())
+    run = likeness("reconstruct", SAMPLE, "--out", tmp_path / "A", "--body", tmp_path / "none")
+    assert run.returncode == 3 and "none" in run.stderr and not (tmp_path / "A.avatar.job").exists()
+
+
 def test_killed_engine_leaves_nothing_half_written_and_resumes(tmp_path):
     out, job = tmp_path / "Sample.avatar", tmp_path / "Sample.avatar.job"
     command = [sys.executable, "-m", "likeness", "reconstruct", str(SAMPLE), "--out", str(out), "--preset", "preview"]

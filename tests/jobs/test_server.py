@@ -102,3 +102,16 @@ def test_engine_ends_when_blender_goes(engine):
     engine.call("hello")
     engine.process.stdin.close()
     assert engine.process.wait(30) == 0
+
+
+def test_a_fit_is_a_job_like_any_other(engine, tmp_path):
+    params = {"input": str(tmp_path / "nobody.png"), "out": str(tmp_path / "x.fit")}
+    job = engine.call("fit", params)["result"]["job"]
+    message = engine.receive()
+    while message["method"] == "progress":
+        assert message["params"]["stages"] == ["read", "body", "write"]
+        message = engine.receive()
+    assert message["method"] == "failed" and message["params"]["job"] == job
+    assert "nobody.png" in message["params"]["message"] and not (tmp_path / "x.fit").exists()
+    for wrong in ({"out": "x"}, {"input": 3, "out": "x"}, {"input": [], "out": "x"}, params | {"color": 1}):
+        assert engine.call("fit", wrong)["error"]["data"]["code"].startswith("usage."), wrong

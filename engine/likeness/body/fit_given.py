@@ -15,12 +15,16 @@ from likeness.core.given_pose import GivenPose
 
 
 def place_pose(capture: Capture, model: BodyModel, given: GivenPose, landmarks: Landmarks | None, seed: int = 0) -> Fit:
-    """A start for fit_body(..., hold_pose=True): the given limbs on the model's mean shape, put where it is seen.
+    """A start for fit_body(..., hold_pose=True): the given limbs on the given or mean shape, put where it is seen.
 
     landmarks: None where nobody was found; then the pose has to bring its own place and turn. Raises
     LikenessError("body.no_place") where it does not.
     """
     pose = Fit(given.pose, np.zeros(0, np.float32), np.zeros(3, np.float32), capture.camera)
+    betas = np.zeros(model.betas_count, np.float32)
+    if given.betas is not None:
+        known = min(len(betas), len(given.betas))
+        betas[:known] = given.betas[:known]
     limbs = pose.with_joints(len(model.parents)).pose.copy()
     if landmarks is None:
         if not given.root_known or given.pelvis is None:
@@ -29,12 +33,10 @@ def place_pose(capture: Capture, model: BodyModel, given: GivenPose, landmarks: 
                 f"{capture.name}: nobody can be found in the picture, and the given pose does not say where it stands.",
                 "Say where the joints are with --keypoints.",
             )
-        pelvis = model.rest(np.zeros(0, np.float32))[1][0]
-        return Fit(limbs, np.zeros(model.betas_count, np.float32), given.pelvis - pelvis, capture.camera)
+        return Fit(limbs, betas, given.pelvis - model.rest(betas)[1][0], capture.camera)
     evidence = observe(capture, landmarks, np.random.default_rng(seed))
     if not given.root_known:
         limbs[0] = axis_angle(root_orientation(evidence))
-    vertices, joints = model.posed(np.zeros(0, np.float32), limbs)
+    vertices, joints = model.posed(betas, limbs)
     points = model.blazepose_points(vertices.astype(np.float64), joints.astype(np.float64))
-    betas = np.zeros(model.betas_count, np.float32)
     return Fit(limbs, betas, place(evidence, points).astype(np.float32), capture.camera)

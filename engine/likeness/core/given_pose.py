@@ -35,14 +35,14 @@ class GivenPose:
 
     pose: (J, 3) f32 axis-angle, J 24, 52 or 55; pose[0] is in camera axes where root_known, else nothing is known of
     it. pelvis: (3,) f32 metres in camera space where the file says it; only as good as the file's camera. focal_px: of
-    the file's own camera. shape_numbers: how many of the file's own shape numbers were left alone.
+    the file's own camera. betas: (K,) f32, numbers that mean something to SMPL's own body alone.
     """
 
     pose: np.ndarray
     root_known: bool
     pelvis: np.ndarray | None = None
     focal_px: float | None = None
-    shape_numbers: int = 0
+    betas: np.ndarray | None = None
 
 
 def _refuse(path: Path, what: str) -> LikenessError:
@@ -80,7 +80,7 @@ def read_given_pose(path: Path) -> GivenPose:
         root_known=bool(in_camera),
         pelvis=pelvis if in_camera else None,
         focal_px=None if focal is None or not in_camera else float(focal.mean()),
-        shape_numbers=0 if shape is None else len(shape),
+        betas=None if shape is None else shape.astype(np.float32),
     )
 
 

@@ -32,6 +32,8 @@ log = logging.getLogger("likeness")
 #: Another camera than the fit's by this share of the focal length needs another place of the body.
 _SAME_CAMERA = 0.01
 _PICTURE_PX = 1600
+#: Bodies to which SMPL's shape numbers mean something.
+_SMPL = "SMPL"
 
 
 @dataclass(frozen=True)
@@ -143,11 +145,12 @@ def _refitted(whole: Fitted, request: AvatarRequest, report: Report) -> Fitted:
 
 def _shaped(capture: Capture, model: BodyModel, given: GivenPose, request: AvatarRequest, report: Report) -> Fitted:
     """Keep a pose, fit shape and place."""
-    if given.shape_numbers:
-        log.info("%d shape numbers mean another body's; shape is fitted to the capture", given.shape_numbers)
+    own = model.name.startswith(_SMPL)
+    if given.betas is not None and not own:
+        log.info("%d shape numbers are another body's; shape is fitted to the capture", len(given.betas))
     report(0.0, "Finding the person")
     landmarks = _landmarks_if_any(capture, model, request)
-    start = place_pose(capture, model, given, landmarks, request.seed)
+    start = place_pose(capture, model, replace(given, betas=given.betas if own else None), landmarks, request.seed)
     fit = fit_body(capture, model, landmarks or nobody(), report=report, seed=request.seed, start=start, hold_pose=True)
     kept = np.concatenate([fit.pose[:1], start.pose[1:]])
     return Fitted(capture, model, replace(fit, pose=kept, people=fit.people), landmarks)
