@@ -26,20 +26,21 @@ def draw_fit(layout: bpy.types.UILayout, context: bpy.types.Context, rig: bpy.ty
     column.scale_y = 0.8
     for limb in (limb for limb in LIMBS if limb in confidence):
         row = column.row()
-        unsure = confidence[limb] < UNSURE
-        row.alert = unsure
-        name = limb.replace("_", " ").capitalize()
-        row.operator("likeness.select_limb", text=f"{dots(confidence[limb])}  {name}", emboss=False).limb = limb
+        name, sure = row.row(), row.row()
+        name.alignment, sure.alignment = "LEFT", "RIGHT"
+        name.operator("likeness.select_limb", text=limb.replace("_", " ").capitalize(), emboss=False).limb = limb
+        sure.alert = confidence[limb] < UNSURE
+        sure.label(text=dots(confidence[limb]))
     hint = doubts(confidence)
     if hint:
         paragraph(body, context, hint, icon="INFO", reserve_pt=8)
     if icon(fit / "overlay.png"):
         body.template_icon(icon_value=icon(fit / "overlay.png"), scale=7.0)
-    row = body.row(align=True)
-    row.operator("likeness.pose_over_picture", icon="POSE_HLT")
-    row.operator("likeness.refit", icon="FILE_REFRESH")
+    column = body.column(align=True)
+    column.operator("likeness.pose_over_picture", icon="POSE_HLT")
+    column.operator("likeness.refit", icon="FILE_REFRESH")
     if rig.get(FIT_KEY) and rig.get(REQUEST_KEY):
-        body.operator("likeness.remake_avatar", icon="OUTLINER_OB_ARMATURE")
+        column.operator("likeness.remake_avatar", icon="OUTLINER_OB_ARMATURE")
 
 
 def dots(share: float) -> str:
