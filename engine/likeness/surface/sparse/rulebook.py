@@ -122,24 +122,14 @@ def upward(sites: Sites) -> tuple[Sites, Rulebook]:
 
 
 def submanifold_pairs(sites: Sites) -> Pairs:
-    """All pairs but those of a voxel with itself. Four searches serve 24 neighbours: the three along x lie side by side
-    in the sorted keys, and what is found on one side holds, mirrored, for the other."""
+    """All pairs but those of a voxel with itself. Thirteen of the 26 neighbours are looked up: what is found on one
+    side holds, mirrored, for the other."""
     found: list[tuple[Tensor, Tensor]] = [(sites.keys[:0], sites.keys[:0])] * OFFSETS
-    beside = torch.nonzero(sites.keys[1:] - sites.keys[:-1] == 1).flatten()
-    found[CENTER + 1] = beside, beside + 1
-    step_z, step_y = strides(sites.shape)
-    # Past the end stand keys that nothing equals, so that stepping to the right needs no check.
-    keys = torch.cat([sites.keys, sites.keys.new_full((3,), torch.iinfo(torch.int64).max)])
-    for dz, dy in ((0, 1), (1, -1), (1, 0), (1, 1)):
-        left = sites.keys + (dz * step_z + dy * step_y - 1)
-        place = torch.searchsorted(keys, left)
-        for dx in range(3):
-            hit = keys.index_select(0, place) == left + dx
-            own = torch.nonzero(hit).flatten()
-            found[CENTER + 9 * dz + 3 * dy + dx - 1] = own, place.index_select(0, own)
-            place = place + hit
-    for offset in range(CENTER):
-        found[offset] = found[26 - offset][::-1]
+    for offset in range(CENTER + 1, OFFSETS):
+        rows = sites.shifted(offset // 9 - 1, offset // 3 % 3 - 1, offset % 3 - 1)
+        own = torch.nonzero(rows >= 0).flatten()
+        other = rows.index_select(0, own).to(torch.int64)
+        found[offset], found[OFFSETS - 1 - offset] = (own, other), (other, own)
     return Pairs.joined(found)
 
 
