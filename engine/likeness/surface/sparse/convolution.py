@@ -8,6 +8,7 @@ nothing is scattered, so the result does not depend on threads, and as much is m
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as functional
@@ -16,6 +17,9 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 
 from likeness.surface.sparse.rulebook import Chunk, Plan, Rulebook
 from likeness.surface.sparse.sites import CENTER, OFFSETS
+
+#: Row counts of products in half precision on a CPU are multiples of this.
+STEP = 256
 
 
 def convolve(features: Tensor, weight: Tensor, bias: Tensor | None, rules: Rulebook) -> Tensor:
@@ -44,20 +48,20 @@ class _Convolution(torch.autograd.Function):
         features, weight = ctx.saved_tensors  # type: ignore[attr-defined]
         rules: Rulebook = ctx.rules  # type: ignore[attr-defined]
         wanted = ctx.needs_input_grad  # type: ignore[attr-defined]
-        kernels = _kernels(weight).transpose(1, 2)
-        if rules.mirrored:
-            kernels = kernels.flip(0)
+        kernels = [kernel.T for kernel in _kernels(weight).unbind()]
         gradient = gradient.contiguous()
         to_features = gradient.new_empty(features.shape) if wanted[0] else None
-        to_kernels = None
+        to_kernels, totals = None, None
         if wanted[1]:
             kind = torch.promote_types(weight.dtype, torch.float32)
             to_kernels = torch.zeros(OFFSETS, features.shape[1], gradient.shape[1], dtype=kind, device=weight.device)
-        _gradients(gradient, features, kernels.contiguous(), rules.backward, to_features, to_kernels)
+            totals = list(to_kernels.unbind())
+        if rules.mirrored:
+            kernels.reverse()
+            totals = totals and totals[::-1]
+        _gradients(gradient, features, kernels, rules.backward, to_features, totals)
         if to_kernels is None:
             return to_features, None, None
-        if rules.mirrored:
-            to_kernels = to_kernels.flip(0)
         return to_features, to_kernels.permute(2, 0, 1).reshape(weight.shape).to(weight.dtype), None
 
 
@@ -88,47 +92,51 @@ def _kernels(weight: Tensor) -> Tensor:
 def _products(features: Tensor, kernels: Tensor, plan: Plan) -> Tensor:
     features = features.contiguous()
     result = features.new_empty(plan.rows, kernels.shape[2])
-    gathered, products = _scratch(features, plan.largest, kernels.shape[1], kernels.shape[2])
+    gathered, products = _scratch(features, plan.largest + STEP, kernels.shape[1], kernels.shape[2])
     for chunk in plan.chunks:
-        rows = gathered[: len(chunk.inputs)]
-        torch.index_select(features, 0, chunk.inputs, out=rows)
-        _sum(rows, kernels, chunk, products, result[chunk.start : chunk.stop])
+        torch.index_select(features, 0, chunk.inputs, out=gathered[: len(chunk.inputs)])
+        _sum(gathered, kernels.unbind(), chunk, products, result[chunk.start : chunk.stop])
     if plan.center:
         result.addmm_(features, kernels[CENTER])
     return result
 
 
-def _sum(rows: Tensor, kernels: Tensor, chunk: Chunk, products: Tensor, result: Tensor) -> None:
-    """Write the sum over offsets of rows times kernels into result."""
-    if not len(rows):
+def _sum(gathered: Tensor, kernels: Sequence[Tensor], chunk: Chunk, products: Tensor, result: Tensor) -> None:
+    """Write the sum over offsets of gathered rows times kernels into result. Both buffers are STEP rows too long."""
+    pairs = len(chunk.inputs)
+    if not pairs:
         result.zero_()
         return
-    products = products[: len(rows)]
+    # For half precision on a CPU a kernel is compiled for each shape and forgotten after a thousand others, so shapes
+    # are rounded up; what is written too far, the next offset overwrites.
+    step = STEP if gathered.device.type == "cpu" and gathered.dtype in (torch.bfloat16, torch.float16) else 1
     start = 0
     for kernel, count in zip(kernels, chunk.counts):
         if count:
-            torch.mm(rows[start : start + count], kernel, out=products[start : start + count])
+            stop = start + -(-count // step) * step
+            torch.mm(gathered[start:stop], kernel, out=products[start:stop])
         start += count
+    products = products[:pairs]
     result.copy_(functional.embedding_bag(chunk.order, products, chunk.ends, mode="sum", include_last_offset=True))
 
 
 def _gradients(
     gradient: Tensor,
     features: Tensor,
-    kernels: Tensor,
+    kernels: Sequence[Tensor],
     plan: Plan,
     to_features: Tensor | None,
-    to_kernels: Tensor | None,
+    to_kernels: Sequence[Tensor] | None,
 ) -> None:
     """Fill to_features and add to to_kernels, both by the plan from results to inputs, so that the gathered gradients
-    serve both. kernels: (27, Cout, Cin) by the offsets of this plan, to_kernels (27, Cin, Cout) likewise."""
+    serve both. kernels: 27 of (Cout, Cin) by the offsets of this plan; to_kernels: 27 of (Cin, Cout) likewise."""
     features = features.contiguous()
-    gathered, products = _scratch(gradient, plan.largest, gradient.shape[1], features.shape[1])
+    gathered, products = _scratch(gradient, plan.largest + STEP, gradient.shape[1], features.shape[1])
     for chunk in plan.chunks:
         rows = gathered[: len(chunk.inputs)]
         torch.index_select(gradient, 0, chunk.inputs, out=rows)
         if to_features is not None:
-            _sum(rows, kernels, chunk, products, to_features[chunk.start : chunk.stop])
+            _sum(gathered, kernels, chunk, products, to_features[chunk.start : chunk.stop])
         if to_kernels is None:
             continue
         inputs = products[: len(rows)]
@@ -146,7 +154,10 @@ def _gradients(
 
 
 def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
-    if total.dtype == left.dtype:
+    """total += left^T right, summed in total's precision where that is not slower."""
+    if left.device.type == "cpu":
+        total.addmm_(left.T.to(total.dtype), right.to(total.dtype))
+    elif total.dtype == left.dtype:
         total.addmm_(left.T, right)
     else:
         total.add_(left.T @ right)
