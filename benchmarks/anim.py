@@ -5,6 +5,7 @@
 
 Quick: `--split val --people 4 --points 20000`. People, fits and figures are kept in the cache, so that a new row costs
 only itself; --redo measures rows anew (after a change, or with `--weights two_layer=FILE`), --refit fits bodies anew.
+`--weights anim=FILE` adds a row of an ANIM network (call others as in PUBLISHED).
 Columns: `likeness.surface.evaluation.scores`.
 The test split is for reporting only. Keeps the figures in benchmarks/results/anim_SPLIT.json.
 """
@@ -27,10 +28,14 @@ from likeness.core.errors import LikenessError
 from likeness.core.files import write_json
 from likeness.core.fit import Fit
 from likeness.core.surface import CapturedSurface
+from likeness.jobs.train_anim import load_anim
+from likeness.surface.anim.extract_person import extract_person
+from likeness.surface.anim.inputs import inputs_of
+from likeness.surface.anim.network import AnimNet
 from likeness.surface.draped import drape
 from likeness.surface.evaluation.depth_sheet import depth_sheet
 from likeness.surface.evaluation.scores import Truth, scores
-from likeness.surface.layers.predict import WEIGHTS, inflate, predict_layers
+from likeness.surface.layers.predict import WEIGHTS, body_hits, inflate, predict_layers
 from record import keep, print_table
 
 Surface = tuple[np.ndarray, np.ndarray]
@@ -76,7 +81,8 @@ def draped(capture: Capture, fit: Fit | None) -> Surface:
 
 
 def methods(weights: dict[str, Path]) -> dict[str, Method]:
-    """All rows; a new one is a line here. weights: files that replace those that ship."""
+    """All rows; a new one is a line here. weights: two_layer replaces the file that ships; any other name is a row of
+    its own, an ANIM network."""
     two_layer = weights.get("two_layer", WEIGHTS)
     return {
         "depth": lambda capture, fit: depth_sheet(capture),
@@ -85,7 +91,22 @@ def methods(weights: dict[str, Path]) -> dict[str, Method]:
         "draped": draped,
         "layers": lambda capture, fit: mesh_of(predict_layers(capture, None, two_layer)),
         "layers_body": lambda capture, fit: mesh_of(predict_layers(capture, needed(fit), two_layer)),
+        **{name: networked(load_anim(path)) for name, path in weights.items() if name != "two_layer"},
     }
+
+
+def networked(net: AnimNet) -> Method:
+    """ANIM or one of its variants at 256, with the body where the network takes one and the capture has a fit."""
+
+    def method(capture: Capture, fit: Fit | None) -> Surface:
+        takes = net.config.body and fit is not None
+        hits = body_hits(needed(fit), capture.camera) if takes else None
+        with torch.no_grad():
+            state = net.encode(inputs_of(capture, net.config, hits)[0])
+        found = extract_person(state, capture, 256)
+        return found.vertices, found.faces
+
+    return method
 
 
 def measured(options: argparse.Namespace, plan: Plan, rows: list[str]) -> Iterator[Figures]:
@@ -224,7 +245,7 @@ def main() -> None:
     if options.refit:
         for kept in plan.folder.glob("*/*/*/fit.json"):
             kept.unlink()
-    rows = list(options.rows)
+    rows = [*options.rows, *(name for name, _ in options.weights if name != "two_layer" and name not in options.rows)]
     for found in measured(options, plan, rows):
         # After every person: the run is long.
         lines, claims = show(found, plan, rows)
