@@ -12,7 +12,7 @@ from likeness.body.fit_overlay import draw_overlay
 from likeness.body.fit_pairs import Matcher, fit_points
 from likeness.body.fit_points import BETAS, CLOTH, PLACE, POSE, TURN, Posed, State, unknowns
 from likeness.body.fit_start import limb_pose, place, readings, root_orientation, usual_limbs
-from likeness.body.fit_sure import confidence
+from likeness.body.fit_sure import confidence, seen_evidence
 from likeness.body.fit_system import System, minimise
 from likeness.body.fit_terms import (
     LandmarkTerm,
@@ -26,7 +26,7 @@ from likeness.body.fit_terms import (
     outside,
 )
 from likeness.body.landmarks import Landmarks
-from likeness.body.model import BodyModel
+from likeness.body.model import BodyModel, load_default
 from likeness.body.pose_prior import load_prior
 from likeness.core.capture import Capture
 from likeness.core.errors import LikenessError
@@ -68,6 +68,8 @@ SURFACE_WEIGHT, FRONT_WEIGHT, OVERFLOW_WEIGHT, EDGE_WEIGHT, BALANCE_WEIGHT = 250
 SWAP_GAIN, SWAP_GAIN_PHOTO = 8.0, 20.0
 # Assumed of a person in a photo, whose size no picture shows.
 USUAL_STATURE_M, STATURE_SIGMA_M = 1.72, 0.01
+# Below this measured stature the children's shape directions are tried.
+CHILD_STATURE_M = 1.5
 # Radians by which a joint of a pose that the artist made may turn.
 START_SIGMA = 0.25
 DAMPING = 0.3
@@ -89,9 +91,10 @@ def fit_body(
 
     Uses landmarks, the outline and depth where the capture has it; without depth the scale comes from the body's mean
     stature. Limbs that nobody saw keep a usual pose and a low confidence. residuals: landmark_px (median miss of
-    BlazePose's points), surface_m (median distance of depth
-    readings from the body and what clothes usually add to it; RGB-D only), outline_m (mean overflow
-    out of the mask), stature_m, swapped (1 where BlazePose's left and right were exchanged).
+    BlazePose's points), surface_m (median distance of depth readings from the body and what clothes usually add to it;
+    RGB-D only), outline_m (mean overflow out of the mask), stature_m, swapped (1 where BlazePose's left and right were
+    exchanged). confidence: see fit_sure.
+    Depth may show that the default body's adult is a child: then the fit's betas are of its children (Fit.people).
     model: in SMPL's layout (24 joints) or SMPL-H's (52, the fingers relaxed); the fit's pose has as many joints.
     start: a pose to begin with and to stay near, as an artist made it; then nothing is guessed from the landmarks,
     and they may be none. hold_pose: the start's limbs stay as they are, the body's shape, place and turn are fitted.
@@ -109,8 +112,24 @@ def fit_body(
     held = np.zeros(unknowns(model.betas_count), bool)
     held[POSE] = hold_pose and start is not None
     trial = fitter.refined(trial, fitter.rounds, held)
+    fitter, trial = _as_child(fitter, trial, held)
     report(1.0, "Body fitted")
     return fitter.result(trial)
+
+
+def _as_child(fitter: Fitter, trial: Trial, held: np.ndarray) -> tuple[Fitter, Trial]:
+    """The child's body where the measured person is small, the body is ours, and the child's fits better."""
+    model = fitter.model
+    small = trial.evidence.has_depth and fitter.stature(trial.state.betas) < CHILD_STATURE_M
+    layout = {24: "smpl", 52: "smplh"}.get(len(model.parents))
+    if not small or layout is None or model.name != load_default(layout).name:
+        return fitter, trial
+    child = Fitter(fitter.capture, load_default(layout, "children", model.betas_count), fitter.report, "children")
+    if child.model.betas_count != model.betas_count:
+        return fitter, trial
+    smaller = replace(trial, state=replace(trial.state, betas=np.zeros(model.betas_count)))
+    fitted = child.refined(smaller, (*child.look, *child.rounds), held)
+    return (child, fitted) if fitted.energy < trial.energy else (fitter, trial)
 
 
 @dataclass(frozen=True)
@@ -127,16 +146,17 @@ class Trial:
 class Fitter:
     """The stages of one fit."""
 
-    def __init__(self, capture: Capture, model: BodyModel, report: Report) -> None:
+    def __init__(self, capture: Capture, model: BodyModel, report: Report, people: str = "adults") -> None:
         self.capture = capture
         self.model = model
+        self.people = people
         self.prior = load_prior()
         self.points = fit_points(model)
         self.cloth = Cloth.over(model, self.points.vertices)
         crown, heel = model.landmark_vertices["crown"], model.landmark_vertices["left_heel"]
         self._template_m = float(model.v_template[crown, 1] - model.v_template[:, 1].min())
         self._stature_m = (model.shapedirs[crown, 1] - model.shapedirs[heel, 1]).astype(np.float64)
-        self._report = report
+        self.report = report
         self._steps = 0
         has_depth = capture.depth is not None
         self.look = DEPTH_LOOK if has_depth else PHOTO_LOOK
@@ -273,16 +293,25 @@ class Fitter:
         system.add_some(CLOTH, np.eye(2) / SHARE_SIGMA, (posed.state.cloth - 1) / SHARE_SIGMA, 1.0)
         if self.capture.depth is None:
             # A picture has no scale: the usual stature decides it, or every limb would haggle over it.
-            away = self._template_m + self._stature_m @ betas - USUAL_STATURE_M
+            away = self.stature(betas) - USUAL_STATURE_M
             system.add_some(BETAS, self._stature_m[None] / STATURE_SIGMA_M, np.array([away / STATURE_SIGMA_M]), 1.0)
+
+    def stature(self, betas: np.ndarray) -> float:
+        """Metres from heel to crown."""
+        return self._template_m + float(self._stature_m @ betas)
 
     def _tick(self, message: str) -> Callable[[], None]:
         def tick() -> None:
             self._steps += 1
             if self._steps % 4 == 0:
-                self._report(min(0.98, self._steps / 150), message)
+                self.report(min(0.98, self._steps / 150), message)
 
         return tick
+
+    def _confidence(self, trial: Trial, posed: Posed, matcher: Matcher) -> dict[str, float]:
+        seen = seen_evidence(trial.evidence, posed)
+        system = self._system(trial, LandmarkTerm.of(seen), matcher, posed, self.rounds[-1])
+        return confidence(posed, system)
 
     def result(self, trial: Trial) -> Fit:
         """The fit with its figures."""
@@ -295,7 +324,8 @@ class Fitter:
         evidence, posed = trial.evidence, self.points.posed(trial.state)
         matcher = Matcher(self.model, self.points, evidence)
         pairs = matcher.pair(posed, 0.15)
-        miss = LandmarkTerm.of(evidence).miss_px(posed)
+        term = LandmarkTerm.of(evidence)
+        miss = term.miss_px(posed)
         overflow, _ = outside(evidence, posed, matcher.spread_rows)
         residuals = {
             "outline_m": float(np.sqrt(np.square(overflow).mean())),
@@ -315,6 +345,7 @@ class Fitter:
             betas=trial.state.betas.astype(np.float32),
             translation=trial.state.translation.astype(np.float32),
             camera=self.capture.camera,
-            confidence=confidence(evidence, posed, miss),
+            confidence=self._confidence(trial, posed, matcher),
             residuals=residuals,
+            people=self.people,
         )

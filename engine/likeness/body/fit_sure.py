@@ -2,37 +2,52 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from likeness.body.fit_observe import Evidence, depth_at
 from likeness.body.fit_points import Posed
+from likeness.body.fit_system import System
 
-# BlazePose's points of every limb.
-LIMB_POINTS = {
-    "head": list(range(11)),
-    "torso": [11, 12, 23, 24],
-    "left_arm": [11, 13, 15, 19],
-    "right_arm": [12, 14, 16, 20],
-    "left_leg": [23, 25, 27, 31],
-    "right_leg": [24, 26, 28, 32],
+# Joints whose places tell how well a limb is known.
+LIMB_JOINTS = {
+    "head": [12, 15],
+    "torso": [0, 3, 6, 9],
+    "left_arm": [16, 18, 20],
+    "right_arm": [17, 19, 21],
+    "left_leg": [4, 7, 10],
+    "right_leg": [5, 8, 11],
 }
-# A joint deeper than this behind the measured surface is hidden by another limb.
-HIDDEN_M = 0.16
+# A limb whose joints are known to this many metres counts as half sure.
+HALF_SURE_M = 0.035
+# A joint deeper than this behind the measured surface is hidden by something: there BlazePose guesses, and counts by
+# this share. Shoulders and hips always lie deep.
+HIDDEN_M, HIDDEN_SHARE = 0.12, 0.1
+_DEEP = np.isin(np.arange(33), (11, 12, 23, 24))
 
 
-def confidence(evidence: Evidence, posed: Posed, miss: np.ndarray) -> dict[str, float]:
-    """Limb -> 0..1 from what was seen of it and how well the body agrees; miss (33,) px of BlazePose's points."""
-    focal = 0.5 * (evidence.camera.fx + evidence.camera.fy)
-    sigma_px = 1.0 + 0.04 * focal / float(posed.state.translation[2])
-    trust = evidence.trust * np.where(_hidden(evidence, posed.marks), 0.4, 1.0)
-    return {
-        limb: float(np.mean(trust[ids] * np.exp(-0.5 * np.square(miss[ids] / sigma_px))))
-        for limb, ids in LIMB_POINTS.items()
-    }
-
-
-def _hidden(evidence: Evidence, points: np.ndarray) -> np.ndarray:
-    """Which points (N, 3) lie well behind a depth reading, behind another part of the person: (N,) bool."""
+def seen_evidence(evidence: Evidence, posed: Posed) -> Evidence:
+    """The evidence with little trust in landmarks that this body's limbs hide or that lie behind something."""
     if evidence.depth is None:
-        return np.zeros(len(points), bool)
-    reading = depth_at(evidence.depth, evidence.camera.project(points))
-    return (reading > 0) & (points[:, 2] > reading + HIDDEN_M)
+        return evidence
+    reading = depth_at(evidence.depth, evidence.camera.project(posed.marks))
+    hidden = (reading > 0) & (posed.marks[:, 2] > reading + HIDDEN_M) & ~_DEEP
+    return replace(evidence, trust=evidence.trust * np.where(hidden, HIDDEN_SHARE, 1.0))
+
+
+def joint_sigmas(posed: Posed, system: System) -> np.ndarray:
+    """(22,) metres: spread of each joint's place that the evidence and the priors leave together (Laplace's method).
+
+    system: the normal equations at this pose; robust terms have already dropped what the body does not explain.
+    """
+    spread = np.linalg.inv(system.hessian + np.diag(1e-6 / system.scale**2))
+    jacobian = posed.joint_jacobian[:22]
+    return np.sqrt(np.maximum(np.einsum("jcp,pq,jcq->j", jacobian, spread, jacobian), 0.0))
+
+
+def confidence(posed: Posed, system: System) -> dict[str, float]:
+    """Limb -> 0..1: 1 where evidence pins its joints, 0.5 where they may be HALF_SURE_M off, 0 where all is open."""
+    sigma = joint_sigmas(posed, system)
+    return {
+        limb: float(np.mean(1 / (1 + np.square(sigma[joints] / HALF_SURE_M)))) for limb, joints in LIMB_JOINTS.items()
+    }
