@@ -168,7 +168,7 @@ def trust(rows: list[dict[str, Any]]) -> dict[str, Any]:
     sure, error = np.array(pairs, float).T
     ranks = [np.argsort(np.argsort(values)) for values in (sure, error)]
     out: dict[str, Any] = {"rank_correlation": round(float(np.corrcoef(*ranks)[0, 1]), 2)}
-    for low, high in ((0.0, 0.4), (0.4, 0.7), (0.7, 0.8), (0.8, 1.01)):
+    for low, high in ((0.0, 0.3), (0.3, 0.5), (0.5, 0.7), (0.7, 0.8), (0.8, 1.01)):
         chosen = error[(sure >= low) & (sure < high)]
         if len(chosen):
             out[f"{low:.1f} to {min(high, 1):.1f}"] = {"limbs": len(chosen), "mm": round(float(chosen.mean()), 1)}

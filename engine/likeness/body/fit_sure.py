@@ -18,6 +18,16 @@ LIMB_JOINTS = {
     "left_leg": [4, 7, 10],
     "right_leg": [5, 8, 11],
 }
+# BlazePose's points of each limb; what it does not see it guesses, and priors are surer of hidden limbs than they may.
+LIMB_POINTS = {
+    "head": list(range(11)),
+    "torso": [11, 12, 23, 24],
+    "left_arm": [13, 15, 19],
+    "right_arm": [14, 16, 20],
+    "left_leg": [25, 27, 31],
+    "right_leg": [26, 28, 32],
+}
+UNSEEN_SHARE = 0.5
 # A limb whose joints are known to this many metres counts as half sure.
 HALF_SURE_M = 0.035
 # A joint deeper than this behind the measured surface is hidden by something: there BlazePose guesses, and counts by
@@ -45,9 +55,12 @@ def joint_sigmas(posed: Posed, system: System) -> np.ndarray:
     return np.sqrt(np.maximum(np.einsum("jcp,pq,jcq->j", jacobian, spread, jacobian), 0.0))
 
 
-def confidence(posed: Posed, system: System) -> dict[str, float]:
-    """Limb -> 0..1: 1 where evidence pins its joints, 0.5 where they may be HALF_SURE_M off, 0 where all is open."""
+def confidence(posed: Posed, system: System, seen: Evidence) -> dict[str, float]:
+    """Limb -> 0..1: 1 where evidence pins its joints, 0.5 where they may be HALF_SURE_M off, 0 where all is open.
+
+    seen: seen_evidence of this body; a limb whose landmarks BlazePose does not see loses up to UNSEEN_SHARE of it.
+    """
     sigma = joint_sigmas(posed, system)
-    return {
-        limb: float(np.mean(1 / (1 + np.square(sigma[joints] / HALF_SURE_M)))) for limb, joints in LIMB_JOINTS.items()
-    }
+    known = {limb: np.mean(1 / (1 + np.square(sigma[joints] / HALF_SURE_M))) for limb, joints in LIMB_JOINTS.items()}
+    trust = {limb: seen.trust[ids].mean() for limb, ids in LIMB_POINTS.items()}
+    return {limb: float(known[limb] * (UNSEEN_SHARE + (1 - UNSEEN_SHARE) * trust[limb])) for limb in LIMB_JOINTS}
