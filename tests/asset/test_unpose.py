@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from likeness.asset.atlas import pad, rasterize
+from likeness.asset.build import unposed
 from likeness.asset.geometry import edges, vertex_normals
 from likeness.asset.layout import complete, unwrap
 from likeness.asset.limbs import REGIONS, region_of_joint
 from likeness.asset.unpose import unpose
 from likeness.body.model import product_body
+from likeness.core.correctives import DenseCorrectives
 from likeness.core.errors import LikenessError
 from likeness.core.frames import rodrigues
-from likeness.core.skinning import joint_transforms, skin
+from likeness.core.skinning import joint_transforms, posed_joints, skin
 from likeness.core.surface import CapturedSurface
 
 
@@ -57,6 +61,45 @@ def test_unposing_takes_pose_correctives_off(seed: int) -> None:
     assert np.abs(found - rest).max() < 0.02
     left, _ = unpose(posed, model.faces, index, weight, transforms, shift, rest)
     assert np.abs(left - rest).max() > 0.003
+
+
+def test_fingers_turn_inside_a_hand_that_lies_elsewhere(painted_scene) -> None:
+    """The captured hand is 3 cm off the fitted one: its joints go along, and posing as captured stays exact."""
+    painted = painted_scene(256)
+    model, fit, shift = painted.model, painted.fit, np.array([0.015, 0.01, -0.024])
+    names = list(model.joint_names)
+    fingers = [j for j, n in enumerate(names) if j > 21 and n.startswith("left")]
+    share = model.weights[:, [names.index("left_wrist"), *fingers]].sum(1)
+    off = replace(painted.surface, vertices=painted.surface.vertices + share[:, None] * shift)
+    found = unposed(off, model, fit)
+    turns = rodrigues(fit.pose.astype(np.float64))
+    rest = found.rest_joints.astype(np.float64)
+    transforms = joint_transforms(turns, rest, model.parents)
+    bones = posed_joints(transforms, rest) + fit.translation
+    fitted = model.posed(fit.betas, fit.pose, fit.translation)[1]
+    np.testing.assert_allclose(bones[fingers[:12]], fitted[fingers[:12]] + shift, atol=1e-4)
+    # The thumb's skin begins where the forearm's ends, which stayed.
+    np.testing.assert_allclose(bones[fingers[12:]], fitted[fingers[12:]] + shift, atol=4e-3)
+    others = [j for j in range(52) if j not in fingers and names[j] != "left_wrist"]
+    np.testing.assert_allclose(bones[others], fitted[others], atol=1e-5)
+    bent = found.vertices + found.correctives.offsets(turns, len(found.vertices))
+    again = skin(bent.astype(np.float64), found.skin_joints, found.skin_weights, transforms) + fit.translation
+    assert np.percentile(np.linalg.norm(again - off.vertices, axis=1), 99) < 1e-4
+    tip = model.landmark_vertices["left_index_tip"]
+    before = np.linalg.norm(model.rest(fit.betas)[0][tip] - model.rest(fit.betas)[1][names.index("left_index3")])
+    assert np.linalg.norm(found.vertices[tip] - rest[names.index("left_index3")]) == pytest.approx(before, abs=1e-3)
+
+
+def test_smpls_own_correctives_are_taken_off_too(painted_scene) -> None:
+    """Where every joint moves every vertex: what the avatar keeps of them is what it was unposed with."""
+    painted = painted_scene(256)
+    dense = painted.model.correctives.dense(len(painted.model.v_template), 52)
+    posedirs = np.ascontiguousarray(dense.reshape(-1, dense.shape[2]).T)
+    model = replace(painted.model, correctives=DenseCorrectives(posedirs))
+    found = unposed(painted.surface, model, painted.fit)
+    assert 1000 < len(found.correctives.vertices) < 20_000
+    assert found.figures["repose_error_p95_mm"] < 0.1
+    assert np.median(np.linalg.norm(found.vertices - model.rest(painted.fit.betas)[0], axis=1)) < 1e-4
 
 
 def test_a_collapsed_joint_falls_back_to_the_body() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from likeness.body.model import DEFAULT_BODY, BodyModel, load_default, read_body
+from likeness.body.model import DEFAULT_BODY, BodyModel, Folding, load_default, product_body, read_body
 from likeness.core.errors import LikenessError
 
 MODEL = load_default()
@@ -222,3 +224,29 @@ def test_knees_and_elbows_turn_where_the_skin_bends(parent: str, child: str, axi
     share = weights[:, lower].sum() / weights[:, [upper, lower]].sum()
     assert slab.sum() > 10
     assert 0.35 < share < 0.65
+
+
+def test_folding_puts_fingers_to_hands_and_faces_to_heads() -> None:
+    """SMPL-X has jaw and eyes before the fingers; folded, it is SMPL all the same, and SMPL stays as it is."""
+    after = [*range(22), 15, 15, 15, *range(22, 52)]
+    names = [*FINE.joint_names[:22], "jaw", "left_eye", "right_eye", *FINE.joint_names[22:]]
+    parents = np.array([*FINE.parents[:22], 15, 15, 15, *(p if p < 22 else p + 3 for p in FINE.parents[22:])])
+    full = replace(FINE, joint_names=tuple(names), parents=parents, weights=FINE.weights[:, after] / 4)
+    for model in (full, FINE, MODEL):
+        fold = Folding.of(model)
+        assert fold.joint_names == MODEL.joint_names
+        np.testing.assert_array_equal(fold.parents, MODEL.parents)
+        assert [model.joint_names[j] for j in fold.kept[:22]] == list(MODEL.joint_names[:22])
+    np.testing.assert_allclose(Folding.of(FINE).weights(FINE.weights), MODEL.weights, atol=1e-6)
+    np.testing.assert_array_equal(Folding.of(MODEL).weights(MODEL.weights), MODEL.weights)
+    head = 4 * Folding.of(full).weights(full.weights)
+    np.testing.assert_allclose(head[:, 15], 4 * MODEL.weights[:, 15], atol=1e-5)
+    np.testing.assert_allclose(np.delete(head, 15, axis=1), np.delete(MODEL.weights, 15, axis=1), atol=1e-5)
+
+
+def test_the_product_s_body_has_fingers() -> None:
+    for people in ("adults", "children"):
+        model = product_body(people)
+        assert len(model.parents) == 52
+        assert model.betas_count == 30
+        assert model.correctives is not None

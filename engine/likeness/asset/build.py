@@ -27,6 +27,7 @@ from .bake import Baked, bake
 from .fill import RestBody
 from .geometry import vertex_normals
 from .glb import write_glb
+from .hands import joints_in_surface
 from .layout import complete
 from .limbs import finger_joints, joint_share, region_weights
 from .previews import with_previews
@@ -134,12 +135,12 @@ class Skinned:
 
 
 def unposed(surface: CapturedSurface, model: BodyModel, fit: Fit) -> Skinned:
-    """Four influences a vertex, rest joints of the fitted shape, pose correctives, and the surface in the rest pose."""
+    """Four influences a vertex, rest joints in the surface, pose correctives, and the surface in the rest pose."""
     assert surface.skin_weights is not None
-    _, joints = model.rest(fit.betas)
+    joints = joints_in_surface(surface, model, fit)
     index, weight = strongest(surface.skin_weights, 4)
     turns = rodrigues(np.asarray(fit.pose, np.float64))
-    transforms = joint_transforms(turns, joints.astype(np.float64), model.parents)
+    transforms = joint_transforms(turns, joints, model.parents)
     translation = np.asarray(fit.translation, np.float64)
     bend = surface_correctives(surface, model)
     offsets = np.zeros(surface.vertices.shape) if bend is None else bend.offsets(turns, len(surface.vertices))
