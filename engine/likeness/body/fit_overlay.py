@@ -24,7 +24,7 @@ def draw_overlay(capture: Capture, model: BodyModel, fit: Fit) -> np.ndarray:
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     camera = fit.camera.scaled(*size)
     picture = np.asarray(Image.fromarray(capture.color).resize(size, Image.Resampling.BOX), np.float32)
-    vertices, joints = model.posed(fit.betas, fit.pose, fit.translation)
+    vertices, joints = model.posed(fit.betas, fit.pose, fit.translation, correctives=True)
     shade, hit = shaded(vertices, model.faces, camera)
     alpha = 0.55 * hit[..., None]
     picture = picture * (1 - alpha) + alpha * BODY_COLOR * shade[..., None]

@@ -22,7 +22,7 @@ def draw_side(capture: Capture, model: BodyModel, fit: Fit) -> np.ndarray:
 
     Returns (SIDE_PX, SIDE_PX, 3) u8; up is away from the floor, the capture's camera lies to the right.
     """
-    vertices, _ = model.posed(fit.betas, fit.pose, fit.translation)
+    vertices, _ = model.posed(fit.betas, fit.pose, fit.translation, correctives=True)
     low, high = vertices.min(0), vertices.max(0)
     size = float(np.linalg.norm(high - low)) * _MARGIN
     turn = _side_axes(np.asarray(capture.up, np.float64))
