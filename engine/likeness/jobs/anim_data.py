@@ -23,6 +23,9 @@ _BY_AREA = {"head": 0.13, "hand": 0.085, "finger": 0.085, "thumb": 0.085, "foot"
 _CLOUD_POINTS, _FREE_POINTS = 1500, 500
 _HOLES, _HOLE_SHARE = 4, 0.04
 _CENTRE_M = 0.04
+# Labelled points end 15 cm about the person; of the rest of the cube it is known that nobody is there. This share of
+# the points lies there, and says so: without them the field goes on behind the person for ever.
+_FAR_SHARE, _FAR_M, _CUBE_M = 0.12, 0.1, 1.2
 
 
 @dataclass(frozen=True)
@@ -122,31 +125,48 @@ def _with_holes(depth: NDArray, rng: np.random.Generator) -> NDArray:
 def _targets(
     pose: dict[str, NDArray[Any]], view: int, clean: NDArray, camera: Camera, drawing: Drawing, rng: np.random.Generator
 ) -> AnimTargets:
-    chosen = _chosen(pose["part"], drawing, rng)
+    far = _far_points(pose, int(_FAR_SHARE * drawing.points), rng)
+    chosen = _chosen(pose["part"], drawing, drawing.points - len(far), rng)
     turn = pose["camera_from_world"][view]
-    world = pose["position"][chosen] * STEP_M + pose["origin"]
+    world = np.concatenate([pose["position"][chosen] * STEP_M + pose["origin"], far])
     cloud, free = _on_rays(clean, camera, rng)
+    nothing = np.zeros((len(far), 3))
     arrays = {
         "points": world @ turn[:3, :3].T + turn[:3, 3],
-        "sdf": pose["sdf"][chosen] * FINE_M,
-        "normal": pose["normal"][chosen] / 127 @ turn[:3, :3].T,
-        "color": pose["albedo"][chosen] / 255,
+        # More than any head can say.
+        "sdf": np.concatenate([pose["sdf"][chosen] * FINE_M, np.ones(len(far))]),
+        "normal": np.concatenate([pose["normal"][chosen] / 127 @ turn[:3, :3].T, nothing]),
+        "color": np.concatenate([pose["albedo"][chosen] / 255, nothing]),
         "cloud": cloud,
         "free": free,
     }
     tensors = {name: torch.from_numpy(np.asarray(value, np.float32))[None] for name, value in arrays.items()}
-    return AnimTargets(known=torch.from_numpy(pose["known"][chosen])[None], **tensors)
+    known = np.concatenate([pose["known"][chosen], np.zeros(len(far), bool)])
+    return AnimTargets(known=torch.from_numpy(known)[None], **tensors)
 
 
-def _chosen(part: NDArray, drawing: Drawing, rng: np.random.Generator) -> NDArray:
+def _far_points(pose: dict[str, NDArray[Any]], count: int, rng: np.random.Generator) -> NDArray:
+    """At most `count` points (N, 3), world, of the cube about the person that are surely 10 cm or more away from it."""
+    on = np.abs(pose["sdf"] * FINE_M) < 0.02
+    surface = pose["position"][on] * STEP_M
+    if not len(surface):
+        return np.zeros((0, 3))
+    low, high = surface.min(0) - _FAR_M, surface.max(0) + _FAR_M
+    middle, reach = (low + high) / 2, np.maximum(_CUBE_M, (high - low) / 2 + 0.2)
+    points = middle + rng.uniform(-1, 1, (3 * count, 3)) * reach
+    outside = ((points < low) | (points > high)).any(1)
+    return points[outside][:count] + pose["origin"]
+
+
+def _chosen(part: NDArray, drawing: Drawing, count: int, rng: np.random.Generator) -> NDArray:
     if drawing.part_aware:
-        return rng.choice(len(part), drawing.points, replace=len(part) < drawing.points)
+        return rng.choice(len(part), count, replace=len(part) < count)
     names = load_default().part_names
     share = np.ones(len(names))
     for number, name in enumerate(names):
         share[number] = next((value for word, value in _BY_AREA.items() if word in name), 1.0)
     weight = share[np.minimum(part, len(names) - 1)]
-    return rng.choice(len(part), drawing.points, p=weight / weight.sum())
+    return rng.choice(len(part), count, p=weight / weight.sum())
 
 
 def _on_rays(clean: NDArray, camera: Camera, rng: np.random.Generator) -> tuple[NDArray, NDArray]:

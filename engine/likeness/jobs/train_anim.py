@@ -151,12 +151,11 @@ def _errors(net: AnimNet, inputs: AnimInputs, targets: AnimTargets) -> dict[str,
     state = net.encode(inputs)
     found, truth = state.sdf(targets.points[0]), targets.sdf[0]
     surface = targets.points[0] - targets.normal[0] * truth[:, None]
-    # Seen: the nearest surface faces the camera and lies within 1.5 cm of the reading before it.
+    # Seen: the nearest surface faces the camera and lies within 1.5 cm of its pixel's reading.
     facing = (targets.normal[0] * surface).sum(1) < 0
-    reading = state.query(surface[None])[1][0].abs()
     near = truth.abs() < 0.02
     far = (truth.abs() > 0.02) & (truth.abs() < 0.08)
-    seen = facing & (reading < 0.015) & (reading > 0)
+    seen = facing & (state.reading(surface).abs() < 0.015)
     miss = (found - truth).abs() * 1000
     wrong = ((found > 0) != (truth > 0)).float()
     return {
@@ -286,13 +285,3 @@ def _finished(options: TrainAnimOptions, config: AnimConfig, trainer: Trainer, t
     if options.slice_out is not None:
         bring_back(options.folder, path, options.slice_out)
     return path
-
-
-def load_anim(path: Path) -> AnimNet:
-    """A network from a weights file. Raises LikenessError("input.weights", "weights.config")."""
-    from likeness.core.tensors import read_tensors
-
-    _, metadata = read_tensors(path)
-    net = AnimNet(AnimConfig.from_dict(json.loads(metadata["config"])))
-    load_weights(path, net)
-    return net.eval()

@@ -125,6 +125,12 @@ class AnimState:
         """Signed distances (N,) of points (N, 3) for a batch of one, without gradients, in float32."""
         return self._in_chunks(points, lambda part: self.distances(part[None])[0])
 
+    def reading(self, points: Tensor) -> Tensor:
+        """Distance (N,) m along the normal from points (N, 3) to the measured surface of their pixels, positive before
+        it, for a batch of one; 1000 where there is no reading."""
+        query = query_depth(self.inputs, self.maps, points[None], project_points(self.inputs, points[None]))
+        return torch.where(query.valid, query.t * query.cosine, 1000.0)[0]
+
     def colors(self, points: Tensor) -> Tensor:
         """Albedo (N, 3) sRGB 0..1 at points (N, 3) for a batch of one. Only where the configuration has `color`."""
         return self._in_chunks(points, lambda part: self.net.head.colors(self.query(part[None])[0])[0])

@@ -1,0 +1,97 @@
+"""From an RGB-D capture to ANIM's surface: inputs, one look, the zero level."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from likeness.core.capture import Capture
+from likeness.core.progress import Report, part, quiet
+from likeness.core.surface import CapturedSurface
+from likeness.core.tensors import read_tensors
+from likeness.surface.weights import load_weights
+
+from .config import AnimConfig
+from .extract import Box, extract
+from .extract_hull import Silhouette
+from .inputs import AnimInputs, back_project, inputs_of
+from .network import AnimNet, AnimState
+
+# A vertex counts as measured that lies this near to its reading; fading to guessed at three times that.
+SEEN_M = 0.008
+_SEEDS = 20_000
+
+
+def load_anim(path: Path) -> AnimNet:
+    """A network from a weights file, ready to answer. Raises LikenessError("input.weights", "weights.config")."""
+    _, metadata = read_tensors(path)
+    net = AnimNet(AnimConfig.from_dict(json.loads(metadata["config"])))
+    load_weights(path, net)
+    return net.eval()
+
+
+def look(net: AnimNet, capture: Capture, body: tuple[NDArray, NDArray] | None = None, device: str = "cpu") -> AnimState:
+    """What a network sees in a capture. body: vertices (V, 3) in camera space and faces (F, 3) of the fitted body.
+
+    Raises LikenessError("capture.no_depth").
+    """
+    from likeness.surface.layers.spans import body_hits
+
+    hits = None
+    if body is not None and net.config.body:
+        found = body_hits(body[0], body[1], capture.camera)
+        hits = (found.first, found.last)
+    inputs, _ = inputs_of(capture, net.config, hits)
+    with torch.no_grad():
+        return net.to(device).encode(inputs.to(device))
+
+
+def predict_anim(
+    capture: Capture,
+    net: AnimNet,
+    body: tuple[NDArray, NDArray] | None = None,
+    *,
+    resolution: int = 256,
+    device: str = "cpu",
+    lipschitz: float = 1.5,
+    report: Report = quiet,
+) -> CapturedSurface:
+    """The closed surface of a capture in its camera space, metres, outward faces; `seen` 1 where measured.
+
+    body: the fitted body, see `look`. resolution: cells along the cube, see `extract`. lipschitz: how steep the field
+    gets. Raises LikenessError("capture.no_depth", "surface.empty", "surface.formless").
+    """
+    report(0.0, "Looking at the capture")
+    state = look(net, capture, body, device)
+    low = (state.inputs.centre[0] - net.config.side_m / 2).tolist()
+    box = Box((low[0], low[1], low[2]), net.config.side_m)
+    found = extract(
+        state.sdf,
+        box,
+        resolution,
+        lipschitz=lipschitz,
+        seeds=cloud(state.inputs, _SEEDS),
+        near=Silhouette(capture.mask, capture.camera),
+        device=device,
+        report=part(report, 0.3, 1.0),
+    )
+    return CapturedSurface(found.vertices, found.faces, seen(state, found.vertices))
+
+
+def cloud(inputs: AnimInputs, most: int) -> NDArray[np.float32]:
+    """At most `most` measured points (N, 3) of a batch of one, evenly drawn."""
+    known = inputs.depth[0, 0] > 0
+    points = back_project(inputs.depth, inputs.intrinsics)[0].permute(1, 2, 0)[known]
+    return points[:: max(1, -(-len(points) // most))].cpu().numpy()
+
+
+def seen(state: AnimState, vertices: NDArray) -> NDArray[np.float32]:
+    """(V,) 1 where a vertex lies on its pixel's reading, 0 where it is a guess, between at the rim."""
+    points = torch.from_numpy(np.ascontiguousarray(vertices, np.float32)).to(state.inputs.depth.device)
+    with torch.no_grad():
+        away = state.reading(points).abs()
+    return (1.5 - away / (2 * SEEN_M)).clamp(0, 1).cpu().numpy()
