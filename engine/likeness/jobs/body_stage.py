@@ -140,7 +140,8 @@ def _refitted(whole: Fitted, request: AvatarRequest, report: Report) -> Fitted:
     landmarks = _landmarks_if_any(whole.capture, whole.model, request)
     fit = fit_body(whole.capture, whole.model, landmarks or nobody(), report=report, seed=request.seed, start=start)
     fingers = np.concatenate([fit.pose[:BODY_JOINTS], start.pose[BODY_JOINTS:]])
-    return replace(whole, fit=replace(fit, pose=fingers, people=start.people), landmarks=landmarks)
+    fit = replace(fit, pose=fingers)
+    return Fitted(whole.capture, load_body(request.body_model, fit.people), fit, landmarks)
 
 
 def _shaped(capture: Capture, model: BodyModel, given: GivenPose, request: AvatarRequest, report: Report) -> Fitted:
@@ -152,8 +153,8 @@ def _shaped(capture: Capture, model: BodyModel, given: GivenPose, request: Avata
     landmarks = _landmarks_if_any(capture, model, request)
     start = place_pose(capture, model, replace(given, betas=given.betas if own else None), landmarks, request.seed)
     fit = fit_body(capture, model, landmarks or nobody(), report=report, seed=request.seed, start=start, hold_pose=True)
-    kept = np.concatenate([fit.pose[:1], start.pose[1:]])
-    return Fitted(capture, model, replace(fit, pose=kept, people=fit.people), landmarks)
+    fit = replace(fit, pose=np.concatenate([fit.pose[:1], start.pose[1:]]))
+    return Fitted(capture, load_body(request.body_model, fit.people), fit, landmarks)
 
 
 def overlay_picture(fitted: Fitted) -> np.ndarray:
