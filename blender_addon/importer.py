@@ -24,8 +24,6 @@ REQUEST_KEY = "likeness_request"
 #: The folder of a refit that is under way, and of the last one that was taken over.
 REFIT_KEY = "likeness_refit"
 FIT_KEY = "likeness_fit"
-#: Below this a limb is called unsure.
-UNSURE = 0.5
 
 
 def import_avatar(folder: Path, job: str = "", request: str = "") -> bpy.types.Object:

@@ -176,10 +176,12 @@ class LIKENESS_OT_select_limb(LikenessOperator, bpy.types.Operator):
     def description(cls, context: bpy.types.Context, properties: Any) -> str:
         """How sure the fit is of this limb, and what to do about it."""
         rig = importer.find_avatar(context)
-        sure = dict(rig.get(importer.CONFIDENCE_KEY, {})).get(properties.limb) if rig is not None else None
+        confidence = dict(rig.get(importer.CONFIDENCE_KEY, {})) if rig is not None else {}
+        sure = confidence.get(properties.limb)
         if sure is None:
             return "Select the bones of this limb"
-        advice = "" if sure >= importer.UNSURE else ". Pose it over the picture, then Refit"
+        doubtful = properties.limb in refit.unsure_limbs(confidence)
+        advice = ". Pose it over the picture, then Refit" if doubtful else ""
         return f"The fit is {sure * 100:.0f} % sure of this limb{advice}. Click to select its bones"
 
     def run(self, context: bpy.types.Context) -> None:

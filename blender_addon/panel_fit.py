@@ -6,8 +6,9 @@ from pathlib import Path
 import bpy
 
 from .core.fit import LIMBS
-from .importer import CONFIDENCE_KEY, FIT_KEY, REQUEST_KEY, UNSURE
+from .importer import CONFIDENCE_KEY, FIT_KEY, REQUEST_KEY
 from .pictures import icon
+from .refit import UNSURE, unsure_limbs
 from .wrapping import paragraph
 
 _DOTS = 5
@@ -22,6 +23,7 @@ def draw_fit(layout: bpy.types.UILayout, context: bpy.types.Context, rig: bpy.ty
     header.label(text=f"Body fit  {dots(mean)}" if confidence else "Body fit")
     if body is None:
         return
+    unsure = unsure_limbs(confidence)
     column = body.column(align=True)
     column.scale_y = 0.8
     for limb in (limb for limb in LIMBS if limb in confidence):
@@ -29,7 +31,7 @@ def draw_fit(layout: bpy.types.UILayout, context: bpy.types.Context, rig: bpy.ty
         name, sure = row.row(), row.row()
         name.alignment, sure.alignment = "LEFT", "RIGHT"
         name.operator("likeness.select_limb", text=limb.replace("_", " ").capitalize(), emboss=False).limb = limb
-        sure.alert = confidence[limb] < UNSURE
+        sure.alert = limb in unsure
         sure.label(text=dots(confidence[limb]))
     hint = doubts(confidence)
     if hint:
@@ -51,8 +53,9 @@ def dots(share: float) -> str:
 
 def doubts(confidence: dict[str, float]) -> str:
     """'Left arm unsure: pose it over the picture, then Refit.'; empty where nothing is."""
-    names = [limb.replace("_", " ") for limb in LIMBS if confidence.get(limb, 1.0) < UNSURE]
+    names = [limb.replace("_", " ") for limb in unsure_limbs(confidence)]
     if not names:
-        return ""
+        depths = bool(confidence) and max(confidence.values()) < UNSURE
+        return "A photo leaves depths open: compare the body with the picture." if depths else ""
     pose = "it" if len(names) == 1 else "them"
     return f"{', '.join(names).capitalize()} unsure: pose {pose} over the picture, then Refit."

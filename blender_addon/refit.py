@@ -21,7 +21,7 @@ from .core.avatar import Avatar
 from .core.camera import Camera
 from .core.errors import LikenessError
 from .core.files import read_json
-from .core.fit import Fit
+from .core.fit import LIMBS, Fit
 from .core.fit_file import FIT_FILE, read_fit
 from .core.frames import axis_angle, rigid, rodrigues
 
@@ -29,6 +29,8 @@ from .core.frames import axis_angle, rigid, rodrigues
 CAMERA_KEY = "likeness_capture_camera"
 #: The picture that an avatar folder keeps of its capture.
 PICTURE = Path("previews") / "capture.jpg"
+#: Below this a limb may be called unsure, and it is where it lies this far below the others.
+UNSURE, _FAR_BELOW = 0.5, 0.75
 #: How much of the picture lies over the avatar.
 _PICTURE_ALPHA = 0.5
 _SENSOR_MM = 36.0
@@ -39,6 +41,18 @@ _LIMB_WORDS = {
     "torso": ("pelvis", "spine", "collar"),
     "leg": ("hip", "knee", "ankle", "foot"),
 }
+
+
+def unsure_limbs(confidence: dict[str, float]) -> list[str]:
+    """The limbs that are unsure, in the panel's order: below UNSURE, and below what the others are.
+
+    A photo leaves every limb unsure in depth; naming all of them would help nobody.
+    """
+    known = {limb: float(confidence[limb]) for limb in LIMBS if limb in confidence}
+    if not known:
+        return []
+    limit = min(UNSURE, _FAR_BELOW * float(np.median(list(known.values()))))
+    return [limb for limb, sure in known.items() if sure < limit]
 
 
 def limb_of(joint: str) -> str:
