@@ -35,7 +35,8 @@ from likeness.surface.anim.network import AnimNet
 from likeness.surface.draped import drape
 from likeness.surface.evaluation.depth_sheet import depth_sheet
 from likeness.surface.evaluation.scores import Truth, scores
-from likeness.surface.layers.predict import WEIGHTS, body_hits, inflate, predict_layers
+from likeness.surface.layers.predict import WEIGHTS, fit_surface, inflate, predict_layers
+from likeness.surface.layers.spans import body_hits
 from record import keep, print_table
 
 Surface = tuple[np.ndarray, np.ndarray]
@@ -91,6 +92,8 @@ def methods(weights: dict[str, Path]) -> dict[str, Method]:
         "draped": draped,
         "layers": lambda capture, fit: mesh_of(predict_layers(capture, None, two_layer)),
         "layers_body": lambda capture, fit: mesh_of(predict_layers(capture, needed(fit), two_layer)),
+        "layers_slab": lambda capture, fit: mesh_of(predict_layers(capture, None, two_layer, form="slab")),
+        "layers_body_slab": lambda capture, fit: mesh_of(predict_layers(capture, needed(fit), two_layer, form="slab")),
         **{name: networked(load_anim(path)) for name, path in weights.items() if name != "two_layer"},
     }
 
@@ -100,11 +103,12 @@ def networked(net: AnimNet) -> Method:
 
     def method(capture: Capture, fit: Fit | None) -> Surface:
         takes = net.config.body and fit is not None
-        hits = body_hits(needed(fit), capture.camera) if takes else None
+        found = body_hits(*fit_surface(needed(fit)), capture.camera) if takes else None
+        hits = None if found is None else (found.first, found.last)
         with torch.no_grad():
             state = net.encode(inputs_of(capture, net.config, hits)[0])
-        found = extract_person(state, capture, 256)
-        return found.vertices, found.faces
+        surface = extract_person(state, capture, 256)
+        return surface.vertices, surface.faces
 
     return method
 
