@@ -6,6 +6,7 @@ Nodes: node i of the finest level lies at centre - side / 2 + i * cell, node i o
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -96,11 +97,11 @@ def hull_nodes(inputs: AnimInputs, frame: Frame, level: int) -> Tensor:
     With one node to spare on all sides; where the mask has no reading, the nearest readings count.
     """
     spacing = frame.cell_m * 2**level
-    near, mask, border = _reached(inputs, spacing)
-    side = near.shape[-1]
     found = []
     for item in range(len(frame.low)):
         one = slice(item, item + 1)
+        near, mask, border = _reached(inputs.depth[one], inputs.mask[one], float(inputs.intrinsics[item, 0]), spacing)
+        side = near.shape[-1]
         deep = inputs.depth[item][inputs.depth[item] > 0]
         limit = torch.quantile(deep[:: max(1, len(deep) // 10_000)], 0.98) + BEYOND_M
         indices = _box(inputs, frame, item, level, float(limit))
@@ -110,7 +111,7 @@ def hull_nodes(inputs: AnimInputs, frame: Frame, level: int) -> Tensor:
         inside = (u >= 0) & (u < side) & (v >= 0) & (v < side) & (points[:, 2] > 0.1)
         u, v = u.clamp(0, side - 1), v.clamp(0, side - 1)
         z = points[:, 2]
-        good = inside & mask[item, v, u] & (z > near[item, v, u] - spacing) & (z < limit + spacing)
+        good = inside & mask[v, u] & (z > near[v, u] - spacing) & (z < limit + spacing)
         found.append(indices[good])
     return torch.cat(found)
 
@@ -133,20 +134,23 @@ def _box(inputs: AnimInputs, frame: Frame, item: int, level: int, far_m: float) 
     return grid.reshape(-1, 4)
 
 
-def _reached(inputs: AnimInputs, spacing: float) -> tuple[Tensor, Tensor, int]:
-    """Nearest reading within a node's reach, and whether the mask is, on a quarter of the pixels with a border of that
-    reach around them (its width is the third)."""
-    depth, none = inputs.depth, 1e3
-    nearest = torch.where(depth > 0, depth, none).amin((1, 2, 3)).clamp(min=0.2)
-    reach = int(torch.ceil((spacing * inputs.intrinsics[:, 0] / nearest / 4).max()))
+def _reached(depth: Tensor, mask: Tensor, focal_px: float, spacing: float) -> tuple[Tensor, Tensor, int]:
+    """Nearest reading within a node's reach, and whether the mask is, of depth and mask (1, 1, S, S).
+
+    On a quarter of the pixels with a border of that reach around them (its width is the third): an item's nodes must
+    not depend on who else is in its batch.
+    """
+    none = 1e3
+    nearest = float(depth[depth > 0].min().clamp(min=0.2))
+    reach = math.ceil(spacing * focal_px / nearest / 4)
     around = (reach, reach, reach, reach)
     near = F.pad(-F.max_pool2d(torch.where(depth > 0, -depth, -none), 4), around, value=none)
-    mask = F.pad(F.max_pool2d(inputs.mask.to(depth.dtype), 4), around)
+    covered = F.pad(F.max_pool2d(mask.to(depth.dtype), 4), around)
     for _ in range(reach):
-        near, mask = -F.max_pool2d(-near, 3, 1, 1), F.max_pool2d(mask, 3, 1, 1)
+        near, covered = -F.max_pool2d(-near, 3, 1, 1), F.max_pool2d(covered, 3, 1, 1)
     # Holes larger than that: everything behind the person's nearest point is possible.
-    near = torch.where(near < none, near, nearest[:, None, None, None])
-    return near[:, 0], mask[:, 0] > 0, reach
+    near = torch.where(near < none, near, nearest)
+    return near[0, 0], covered[0, 0] > 0, reach
 
 
 @dataclass(frozen=True)
