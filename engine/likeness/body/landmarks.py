@@ -53,7 +53,7 @@ def detect(color: np.ndarray) -> list[Landmarks]:
             continue
         for view in views:
             for detection in net.people(picture, view, MIN_DETECTION_SCORE):
-                _add(people, _look(net, picture, detection))
+                _add(people, look(net, picture, detection))
     return sorted(people, key=lambda person: -person.score * _height(person))
 
 
@@ -101,7 +101,7 @@ def _tiles(picture: Picture, side: float) -> list[Region]:
     return [Region(np.array([x, y]), side) for y in rows for x in columns]
 
 
-def _look(net: Networks, picture: Picture, detection: Detection) -> Landmarks | None:
+def look(net: Networks, picture: Picture, detection: Detection) -> Landmarks | None:
     """Landmarks for a detection, looked at twice: the second crop is centred on what the first one found."""
     region = region_between(detection.keypoints[0], detection.keypoints[1])
     answer = net.pose(picture, region)
