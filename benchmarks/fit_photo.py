@@ -29,11 +29,12 @@ from likeness.body.fit import draw_overlay, fit_body
 from likeness.body.fit_overlay import shaded
 from likeness.body.fit_photos import fit_photos
 from likeness.body.landmarks import Landmarks
-from likeness.body.model import BodyModel, load_default
+from likeness.body.model import BodyModel, load_default, product_body
 from likeness.capture import read_capture, read_photo
 from likeness.core.camera import Camera
 from likeness.core.capture import Capture
 from likeness.core.errors import LikenessError
+from likeness.core.files import read_json
 from likeness.core.fit import Fit
 from likeness.core.frames import axis_angle, rodrigues
 from likeness.core.given_pose import GivenPose, read_given_pose
@@ -45,8 +46,8 @@ from PIL import Image
 from record import keep
 from scipy import ndimage
 
-# The joints that SMPL and SMPL-H share, and the shape numbers that are fitted.
-JOINTS, BETAS = 22, 30
+# The joints that SMPL and SMPL-H share.
+JOINTS = 22
 # SMPL's joints whose turns are compared: not hands, feet's ends and head's end, where its fits hold guesses.
 COMPARED = (1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 14, 15, 16, 17, 18, 19)
 # SMPL's and the default body's T poses are the same by definition; joints whose places also mean the same.
@@ -56,14 +57,14 @@ POINTS = (1, 2, 4, 5, 7, 8, 12, 16, 17, 18, 19, 20, 21)
 @dataclass(frozen=True)
 class Photo:
     """A photo of a synthetic person: color (H, W, 3), its centred camera, and in that camera's space the true joints
-    (52, 3), bare body (V, 3), betas (K,) and the outline (H, W) of the dressed person."""
+    (52, 3), bare body (V, 3), the body at rest (V, 3) and the outline (H, W) of the dressed person."""
 
     name: str
     color: np.ndarray
     camera: Camera
     joints: np.ndarray
     body: np.ndarray
-    betas: np.ndarray
+    rest: np.ndarray
     outline: np.ndarray
 
     def capture(self, focal_known: bool) -> Capture:
@@ -74,10 +75,11 @@ class Photo:
             return read_photo(path, focal_px=self.camera.fx if focal_known else None)
 
 
-def photo_of(folder: Path, person: dict[str, np.ndarray]) -> Photo:
+def photo_of(folder: Path, person: dict[str, np.ndarray], people: str) -> Photo:
     """The view in a written folder, its camera turned so that the optical axis goes through the picture's middle.
 
     Views are cut out of larger pictures, so their axis may lie outside of them; nobody's photo is like that.
+    people: whose betas the person's are, `adults` or `children`.
     """
     capture = read_capture(folder)
     truth = np.load(folder / "truth.npz")
@@ -108,7 +110,7 @@ def photo_of(folder: Path, person: dict[str, np.ndarray]) -> Photo:
         camera,
         truth["joints"].astype(np.float64) @ turn.T,
         body.astype(np.float32),
-        truth["betas"],
+        load_default(people=people).rest(truth["betas"][:20])[0].astype(np.float64),
         warped(truth["outline"]) > 0.5,
     )
 
@@ -117,7 +119,8 @@ def read_people(dataset: Path) -> Iterator[list[Photo]]:
     """The photos of each person of a written dataset."""
     for folder in sorted(path for path in dataset.iterdir() if (path / "person.npz").is_file()):
         person = dict(np.load(folder / "person.npz"))
-        yield [photo_of(view, person) for view in sorted(folder.glob("[0-9][0-9]"))]
+        people = read_json(folder / "person.json", "input.dataset")["recipe"].get("people", "adults")
+        yield [photo_of(view, person, people) for view in sorted(folder.glob("[0-9][0-9]"))]
 
 
 def make_people(options: argparse.Namespace) -> Iterator[list[Photo]]:
@@ -151,7 +154,7 @@ def measured(model: BodyModel, fit: Fit, photo: Photo) -> dict[str, float]:
     outline = shaded(vertices, model.faces, fit.camera)[1]
     bare = shaded(photo.body, model.faces, photo.camera)[1]
     scaled = found * (found * truth).sum() / (found**2).sum()
-    rest, right = model.rest(fit.betas)[0].astype(np.float64), model.rest(photo.betas[: len(fit.betas)])[0]
+    rest, right = model.rest(fit.betas)[0].astype(np.float64), photo.rest
     return {
         "joint_mm": 1000 * float(np.linalg.norm(aligned(found, truth) - truth, axis=1).mean()),
         "joint_scaled_mm": 1000 * float(np.linalg.norm(scaled - truth, axis=1).mean()),
@@ -265,7 +268,7 @@ def main() -> None:
     torch.set_num_threads(1)
     if options.pictures is not None:
         options.pictures.mkdir(parents=True, exist_ok=True)
-    model = load_default(layout="smplh", betas=BETAS)
+    model = product_body()
     rows = fashion_rows(model, options.data, options.pictures) if options.data else []
     people = read_people(options.dataset) if options.dataset else make_people(options)
     for photos in people:

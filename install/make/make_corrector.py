@@ -126,7 +126,7 @@ def read_person(folder: Path, bodies: dict[str, Bodies]) -> Seen | None:
         place = truth["joints"][0] @ turn - joints[0, 0]
         rays = np.concatenate([(points - [camera.cx, camera.cy]) / [camera.fx, camera.fy], np.ones((33, 1))], 1) @ turn
         limit = np.array([camera.width + 1, camera.height + 1])
-        inside = ((points > -2) & (points < limit)).all(axis=1)
+        inside = np.all((points > -2) & (points < limit), axis=1)
         rows.append(
             Seen(
                 body + place,
@@ -343,8 +343,8 @@ def train(teacher: Teacher, val: Seen | None, minutes: float, total: int, seed: 
         torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
         solver.step()
         if step % 500 == 0:
-            print(step, f"{time.process_time() - started:.0f} s", f"real {float(first.detach()):.3f} made {float(second.detach()):.3f}",
-                  report(net, val), flush=True)  # fmt: skip
+            losses = f"real {float(first.detach()):.3f} made {float(second.detach()):.3f}"
+            print(step, f"{time.process_time() - started:.0f} s", losses, report(net, val), flush=True)
     return net.eval()
 
 

@@ -10,7 +10,7 @@ from likeness.body.corrector import JOINTS, Guess
 from likeness.body.fit_guess import add_guess
 from likeness.body.fit_pairs import fit_points
 from likeness.body.fit_photos import marginal
-from likeness.body.fit_points import State
+from likeness.body.fit_points import State, unknowns
 from likeness.body.fit_system import System
 from likeness.body.model import load_default
 from likeness.core.frames import rodrigues
@@ -37,7 +37,7 @@ def test_energy_is_zero_at_the_guess_and_its_slope_is_right(seed: int):
     best = State(rodrigues(pose[0]), pose, np.array([0, 0, 3.0]), np.zeros(load_default().betas_count))
     assert energy(guess, best).energy == pytest.approx(0.0, abs=1e-6)
     # Near the guess: farther off the robust weights, which Gauss and Newton hold still, would have slopes of their own.
-    step = rng.normal(0, 1e-3, 3 * JOINTS + 3 + len(best.betas) + 1)
+    step = rng.normal(0, 1e-3, unknowns(len(best.betas)))
     near = best.moved(step)
     system = energy(guess, near)
     assert system.energy == pytest.approx(0.5 * float(system.gradient @ step), rel=1e-2)

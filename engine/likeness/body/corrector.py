@@ -55,9 +55,12 @@ class CorrectorNet(torch.nn.Module):
         self.enter = torch.nn.Linear(FEATURES, width)
         self.inner = torch.nn.ModuleList(
             torch.nn.Sequential(
-                torch.nn.LayerNorm(width), torch.nn.Linear(width, width), torch.nn.GELU(), torch.nn.Dropout(DROPOUT),
+                torch.nn.LayerNorm(width),
                 torch.nn.Linear(width, width),
-            )  # fmt: skip
+                torch.nn.GELU(),
+                torch.nn.Dropout(DROPOUT),
+                torch.nn.Linear(width, width),
+            )
             for _ in range(blocks)
         )
         self.leave = torch.nn.Linear(width, JOINTS * 7 + SHAPES + 1)
@@ -123,7 +126,7 @@ def seen_along(landmarks: Landmarks, camera: Camera) -> tuple[np.ndarray, np.nda
     turn = sight_turn(points, camera)
     rays = np.concatenate([(points - [camera.cx, camera.cy]) / [camera.fx, camera.fy], np.ones((33, 1))], axis=1) @ turn
     tangent = rays[:, :2] / np.maximum(rays[:, 2:], 0.1)
-    inside = ((points > -2) & (points < np.array([camera.width + 1, camera.height + 1]))).all(axis=1)
+    inside = np.all((points > -2) & (points < np.array([camera.width + 1, camera.height + 1])), axis=1)
     trust = landmarks.visibility * landmarks.presence
     return describe(tangent, landmarks.world, landmarks.depth_z / camera.fx, trust, inside), turn
 
@@ -153,4 +156,9 @@ def correct(landmarks: Landmarks, camera: Camera) -> Guess:
     turned[0] = turn @ turned[0]
     pose = np.zeros((24, 3), np.float32)
     pose[:JOINTS] = axis_angle(turned)
-    return Guess(pose, betas[0].numpy(), sigma[0].exp().numpy() / np.sqrt(3.0).astype(np.float32), float(torch.sigmoid(swapped[0])))
+    return Guess(
+        pose,
+        betas[0].numpy(),
+        sigma[0].exp().numpy() / np.sqrt(3.0).astype(np.float32),
+        float(torch.sigmoid(swapped[0])),
+    )

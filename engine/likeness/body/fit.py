@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+from likeness.body.corrector import Guess, correct
 from likeness.body.fit_cloth import SHARE_SIGMA, Cloth
+from likeness.body.fit_guess import add_guess, state_of
 from likeness.body.fit_observe import Evidence, observe
 from likeness.body.fit_overlay import draw_overlay
 from likeness.body.fit_pairs import Matcher, fit_points
@@ -73,6 +75,9 @@ CHILD_STATURE_M = 1.5
 # Radians by which a joint of a pose that the artist made may turn.
 START_SIGMA = 0.25
 DAMPING = 0.3
+# Weight of the corrector's guess; and what directions in space and the usual poses still weigh beside it, since it has
+# read the former and learnt the latter.
+GUESS_WEIGHT, GUESS_SPACE, GUESS_PRIOR = 1.0, 0.3, 0.5
 # Of the usual poses of a limb so many are tried; another one must lower the energy by so much.
 LIMB_TRIES, LIMB_GAIN = 2, 3.0
 
@@ -86,6 +91,7 @@ def fit_body(
     seed: int = 0,
     start: Fit | None = None,
     hold_pose: bool = False,
+    height_m: float | None = None,
 ) -> Fit:
     """Pose, shape and place of the body in camera space.
 
@@ -98,23 +104,37 @@ def fit_body(
     model: in SMPL's layout (24 joints) or SMPL-H's (52, the fingers relaxed); the fit's pose has as many joints.
     start: a pose to begin with and to stay near, as an artist made it; then nothing is guessed from the landmarks,
     and they may be none. hold_pose: the start's limbs stay as they are, the body's shape, place and turn are fitted.
+    height_m: how tall the person is; a photo shows no size, and USUAL_STATURE_M is taken where nobody says.
     Raises LikenessError("body.no_landmarks") where fewer than four body points are seen.
     """
-    evidence = observe(capture, landmarks, np.random.default_rng(seed))
-    if start is None and (evidence.trust[11:] > 0.4).sum() < 4:
-        raise LikenessError(
-            "body.no_landmarks",
-            f"Too little of the person in {capture.name} is visible to fit a body.",
-            "Use a picture that shows the person from head to knees or more.",
-        )
-    fitter = Fitter(capture, model, report)
-    trial = fitter.best_guess(evidence) if start is None else fitter.given(evidence, start)
+    if start is None:
+        fitter, evidence = fitter_for(capture, model, landmarks, report=report, seed=seed, height_m=height_m)
+        trial = fitter.best_guess(evidence)
+    else:
+        fitter = Fitter(capture, model, report, height_m=height_m)
+        trial = fitter.given(observe(capture, landmarks, np.random.default_rng(seed)), start)
     held = np.zeros(unknowns(model.betas_count), bool)
     held[POSE] = hold_pose and start is not None
     trial = fitter.refined(trial, fitter.rounds, held)
     fitter, trial = _as_child(fitter, trial, held)
     report(1.0, "Body fitted")
     return fitter.result(trial)
+
+
+def fitter_for(
+    capture: Capture, model: BodyModel, landmarks: Landmarks, *, report: Report, seed: int, height_m: float | None
+) -> tuple[Fitter, Evidence]:
+    """What fit_body works with where nothing is given. Raises LikenessError("body.no_landmarks")."""
+    evidence = observe(capture, landmarks, np.random.default_rng(seed))
+    if (evidence.trust[11:] > 0.4).sum() < 4:
+        raise LikenessError(
+            "body.no_landmarks",
+            f"Too little of the person in {capture.name} is visible to fit a body.",
+            "Use a picture that shows the person from head to knees or more.",
+        )
+    # Where there is depth, it knows better than what is usual.
+    guess = None if evidence.has_depth else correct(landmarks, capture.camera)
+    return Fitter(capture, model, report, guess=guess, height_m=height_m), evidence
 
 
 def _as_child(fitter: Fitter, trial: Trial, held: np.ndarray) -> tuple[Fitter, Trial]:
@@ -146,10 +166,23 @@ class Trial:
 class Fitter:
     """The stages of one fit."""
 
-    def __init__(self, capture: Capture, model: BodyModel, report: Report, people: str = "adults") -> None:
+    def __init__(
+        self,
+        capture: Capture,
+        model: BodyModel,
+        report: Report,
+        people: str = "adults",
+        *,
+        guess: Guess | None = None,
+        height_m: float | None = None,
+    ) -> None:
+        """guess: what the corrector makes of a photo's landmarks. height_m: how tall the person is, where known."""
         self.capture = capture
         self.model = model
         self.people = people
+        self.guess = guess
+        self.sized = capture.depth is None or height_m is not None
+        self.height_m = USUAL_STATURE_M if height_m is None else height_m
         self.prior = load_prior()
         self.points = fit_points(model)
         self.cloth = Cloth.over(model, self.points.vertices)
@@ -164,6 +197,9 @@ class Fitter:
 
     def best_guess(self, evidence: Evidence) -> Trial:
         """The reading of the landmarks that everything together likes best after a short look."""
+        if self.guess is not None:
+            name, reading = readings(evidence)[self.guess.swapped > 0.5]
+            return self.refined(self.learnt(name, reading), self.look)
         trials = []
         # Without depth a pose with the limbs of one side exchanged looks as good as the right one.
         meanings = readings(evidence)
@@ -174,6 +210,23 @@ class Fitter:
         first = trials[0]
         best = min(trials, key=lambda trial: trial.energy + (gain if trial is not first else 0.0))
         return self.other_limbs(best) if evidence.has_depth else best
+
+    def learnt(self, name: str, evidence: Evidence) -> Trial:
+        """What the corrector takes the person for, brought to where the landmarks are in the picture."""
+        assert self.guess is not None
+        term = LandmarkTerm.of(evidence)
+
+        def build(state: State, energy_only: bool) -> System:
+            posed = self.points.posed(state)
+            system = System(self.model.betas_count, energy_only=energy_only)
+            term.image(system, posed, 1.0, 100.0)
+            self._standing(system, evidence, posed)
+            self._priors(system, posed, 1.0, 2.0)
+            return system
+
+        start = state_of(self.guess, evidence, self.points)
+        fixed = np.zeros(unknowns(self.model.betas_count), bool)
+        return Trial(name, evidence, *minimise(build, start, 8, self._tick("Posing the body"), fixed))
 
     def rough(self, name: str, evidence: Evidence) -> Trial:
         """Root, then pose, by landmarks alone."""
@@ -267,7 +320,7 @@ class Fitter:
         system, evidence = System(self.model.betas_count, energy_only=energy_only), trial.evidence
         pairs = matcher.pair(posed, settings.reach)
         term.image(system, posed, settings.landmark)
-        term.space(system, posed, settings.landmark)
+        term.space(system, posed, settings.landmark * (1.0 if self.guess is None else GUESS_SPACE))
         add_overflow(system, evidence, posed, matcher.spread_rows, OVERFLOW_WEIGHT)
         add_edge(system, evidence, posed, pairs, self.cloth, EDGE_WEIGHT)
         if evidence.has_depth:
@@ -287,18 +340,34 @@ class Fitter:
             add_balance(system, evidence, posed, rows, BALANCE_WEIGHT * seen)
 
     def _priors(self, system: System, posed: Posed, prior: float, shape: float) -> None:
+        if self.guess is not None:
+            add_guess(system, posed, self.guess, GUESS_WEIGHT)
+            prior = prior * GUESS_PRIOR
         add_prior(system, self.prior, posed, prior)
         betas = posed.state.betas
         system.add_some(BETAS, np.eye(len(betas)), betas, shape)
         system.add_some(CLOTH, np.eye(2) / SHARE_SIGMA, (posed.state.cloth - 1) / SHARE_SIGMA, 1.0)
-        if self.capture.depth is None:
+        if self.sized:
             # A picture has no scale: the usual stature decides it, or every limb would haggle over it.
-            away = self.stature(betas) - USUAL_STATURE_M
+            away = self.stature(betas) - self.height_m
             system.add_some(BETAS, self._stature_m[None] / STATURE_SIGMA_M, np.array([away / STATURE_SIGMA_M]), 1.0)
 
     def stature(self, betas: np.ndarray) -> float:
         """Metres from heel to crown."""
         return self._template_m + float(self._stature_m @ betas)
+
+    def shape_prior(self) -> tuple[np.ndarray, np.ndarray]:
+        """Normal equations (K, K), (K,) of what the last round holds of the betas before anything is seen."""
+        matrix = self.rounds[-1].shape * np.eye(len(self._stature_m))
+        if not self.sized:
+            return matrix, np.zeros(len(matrix))
+        row = self._stature_m / STATURE_SIGMA_M
+        return matrix + np.outer(row, row), row * (self.height_m - self._template_m) / STATURE_SIGMA_M
+
+    def system(self, trial: Trial) -> System:
+        """The normal equations of everything at a trial's state."""
+        matcher, term = Matcher(self.model, self.points, trial.evidence), LandmarkTerm.of(trial.evidence)
+        return self._system(trial, term, matcher, self.points.posed(trial.state), self.rounds[-1])
 
     def _tick(self, message: str) -> Callable[[], None]:
         def tick() -> None:

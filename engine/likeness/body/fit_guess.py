@@ -30,4 +30,4 @@ def add_guess(system: System, posed: Posed, guess: Guess, weight: float) -> None
     jacobian = np.zeros((JOINTS, 3, len(system.scale)))
     joint, axis = np.divmod(np.arange(3 * JOINTS), 3)
     jacobian[joint, axis, np.arange(3 * JOINTS)] = 1.0 / guess.sigma[joint]
-    system.add(jacobian, away / guess.sigma[:, None], weight, GUESS_LIMIT)
+    system.add(lambda: jacobian, away / guess.sigma[:, None], weight, GUESS_LIMIT)

@@ -2,23 +2,24 @@
 
 Every photo is fitted alone first. What each then says about the shape is the Schur complement of its normal equations
 on the betas, all else free; the sum of these, with the priors counted once, is one small linear system for the shape
-they share. With it held, every photo is fitted on, twice.
+they share. With it held, every photo is fitted on; and once more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
-from likeness.body.fit import Fitter, fitter_of
-from likeness.body.fit_points import BETAS
+from likeness.body.fit import Fitter, Trial, fitter_for
+from likeness.body.fit_points import BETAS, unknowns
 from likeness.body.landmarks import Landmarks
 from likeness.body.model import BodyModel
 from likeness.core.capture import Capture
 from likeness.core.fit import Fit
 from likeness.core.progress import Report, quiet
 
-ROUNDS = 2
+TURNS = 2
 
 
 def fit_photos(
@@ -30,31 +31,39 @@ def fit_photos(
     seed: int = 0,
     height_m: float | None = None,
 ) -> list[Fit]:
-    """One fit a capture, in their order, all with the same betas; else as fit_body, which one capture alone gives.
+    """One fit a capture, in their order, all with the same betas; of one capture what fit_body gives.
 
-    Captures with depth may be among them: they settle the shape's size. Raises what fit_body raises.
+    Captures with depth may be among them: they settle how large the person is. Raises what fit_body raises.
     """
-    fitters = [fitter_of(c, model, l, seed=seed, height_m=height_m) for c, l in zip(captures, landmarks, strict=True)]
-    for number, fitter in enumerate(fitters):
-        fitter.fit_alone()
-        report(0.7 * (number + 1) / len(fitters), "Fitting the body to each photo")
-    for turn in range(ROUNDS if len(fitters) > 1 else 0):
-        betas = shared_shape(fitters)
-        for fitter in fitters:
-            fitter.fit_with(betas)
-        report(0.7 + 0.3 * (turn + 1) / ROUNDS, "Fitting one shape to all photos")
-    return [fitter.result() for fitter in fitters]
+    fitters: list[Fitter] = []
+    trials: list[Trial] = []
+    for capture, found in zip(captures, landmarks, strict=True):
+        fitter, evidence = fitter_for(capture, model, found, report=quiet, seed=seed, height_m=height_m)
+        fitters.append(fitter)
+        trials.append(fitter.refined(fitter.best_guess(evidence), fitter.rounds))
+        report(0.7 * len(trials) / len(captures), "Fitting the body to each photo")
+    fixed = np.zeros(unknowns(model.betas_count), bool)
+    fixed[BETAS] = True
+    for turn in range(TURNS if len(fitters) > 1 else 0):
+        betas = shared_shape(fitters, trials)
+        trials = [
+            fitter.refined(replace(trial, state=replace(trial.state, betas=betas)), fitter.rounds[-1:], fixed)
+            for fitter, trial in zip(fitters, trials, strict=True)
+        ]
+        report(0.7 + 0.3 * (turn + 1) / TURNS, "Fitting one shape to all photos")
+    return [fitter.result(trial) for fitter, trial in zip(fitters, trials, strict=True)]
 
 
-def shared_shape(fitters: Sequence[Fitter]) -> np.ndarray:
-    """The betas (K,) that all photos together like best."""
-    normal, right = fitters[0].shape_prior()
-    for fitter in fitters:
-        system, betas = fitter.system(), fitter.trial.state.betas
+def shared_shape(fitters: Sequence[Fitter], trials: Sequence[Trial]) -> np.ndarray:
+    """The betas (K,) that all captures together like best."""
+    # A capture with depth does not assume a stature, so nobody has to where there is one.
+    normal, right = min(fitters, key=lambda fitter: fitter.sized).shape_prior()
+    for fitter, trial in zip(fitters, trials, strict=True):
+        system = fitter.system(trial)
         matrix, slope = marginal(system.hessian, system.gradient, np.arange(len(system.scale))[BETAS])
         prior, prior_right = fitter.shape_prior()
         normal = normal + matrix - prior
-        right = right + matrix @ betas - slope - prior_right
+        right = right + matrix @ trial.state.betas - slope - prior_right
     return np.asarray(np.linalg.solve(normal, right))
 
 
