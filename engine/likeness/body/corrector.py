@@ -26,6 +26,8 @@ SHAPES = 10
 FEATURES = 33 * (2 + 3 + 1 + 1 + 1) + 1
 WIDTH, BLOCKS, DROPOUT = 320, 2, 0.2
 TRUNK = [11, 12, 23, 24]
+# A point that is hardly trusted and farther outside than this share of the picture is a filler, not a reading.
+FAR_OUTSIDE, UNSEEN = 0.3, 0.15
 # Radians, all axes together; the network is never surer nor less sure than this.
 SIGMA = (0.05, 1.5)
 
@@ -67,7 +69,8 @@ class CorrectorNet(torch.nn.Module):
 
     def scaled(self, features: torch.Tensor) -> torch.Tensor:
         """Features of like size."""
-        return ((features - self.mean) / self.spread).clamp(-5.0, 5.0)
+        # What is not known is taken for the mean, as dropout has taught.
+        return torch.nan_to_num((features - self.mean) / self.spread, nan=0.0).clamp(-5.0, 5.0)
 
     def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """See the class."""
@@ -104,10 +107,11 @@ def describe(tangent: np.ndarray, world: np.ndarray, depth: np.ndarray, trust: n
     """The network's input (..., FEATURES) f32.
 
     tangent (..., 33, 2): x / z and y / z seen along the line of sight; world (..., 33, 3) m as BlazePose says them;
-    depth (..., 33): BlazePose's, in the unit of tangent; trust (..., 33) 0..1; inside (..., 33): in the picture.
+    depth (..., 33): BlazePose's, in the unit of tangent; trust (..., 33) 0..1; inside (..., 33): in the picture. Points
+    of which nothing is known are nan, trunk excepted.
     """
     middle = tangent[..., TRUNK, :].mean(axis=-2, keepdims=True)
-    scale = np.sqrt(np.square(tangent - middle).sum(axis=-1).mean(axis=-1))[..., None, None] + 1e-6
+    scale = np.sqrt(np.nanmean(np.square(tangent - middle).sum(axis=-1), axis=-1))[..., None, None] + 1e-6
     flat = (*tangent.shape[:-2], -1)
     parts = (
         ((tangent - middle) / scale).reshape(flat),
@@ -128,7 +132,14 @@ def seen_along(landmarks: Landmarks, camera: Camera) -> tuple[np.ndarray, np.nda
     tangent = rays[:, :2] / np.maximum(rays[:, 2:], 0.1)
     inside = np.all((points > -2) & (points < np.array([camera.width + 1, camera.height + 1])), axis=1)
     trust = landmarks.visibility * landmarks.presence
-    return describe(tangent, landmarks.world, landmarks.depth_z / camera.fx, trust, inside), turn
+    size = np.array([camera.width, camera.height])
+    beyond = np.any(np.abs(points / size - 0.5) > 0.5 + FAR_OUTSIDE, axis=1)
+    unknown = beyond & (trust < UNSEEN) & ~np.isin(np.arange(33), TRUNK)
+
+    def known(values: np.ndarray) -> np.ndarray:
+        return np.where(unknown.reshape(-1, *[1] * (values.ndim - 1)), np.nan, values)
+
+    return describe(known(tangent), known(landmarks.world), known(landmarks.depth_z / camera.fx), trust, inside), turn
 
 
 @functools.cache
