@@ -39,6 +39,8 @@ def body_params(context: bpy.types.Context) -> dict[str, Any]:
     """The settings that say how the body is found; those left at their defaults are not sent."""
     chosen = settings(context)
     params: dict[str, Any] = {k: str(absolute(v)) for k in ("body", "keypoints") if (v := getattr(chosen, k))}
+    if chosen.height_m > 0:
+        params["height_m"] = float(chosen.height_m)
     if preferences(context).body_model:
         params["body_model"] = str(absolute(preferences(context).body_model))
     return params

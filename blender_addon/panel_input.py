@@ -67,7 +67,9 @@ def _draw_details(layout: bpy.types.UILayout, context: bpy.types.Context, facts:
     body.prop(chosen, "keypoints")
     body.prop(chosen, "body")
     body.prop(chosen, "focal_px")
-    if facts.get("kind") != "photo":
+    if facts.get("kind") == "photo":
+        body.prop(chosen, "height_m")
+    else:
         for name in ("unit", "depth", "intrinsics"):
             body.prop(chosen, name)
     if people is None:

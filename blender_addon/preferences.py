@@ -90,6 +90,9 @@ class LikenessSettings(bpy.types.PropertyGroup):
     focal_px: FloatProperty(
         name="Focal length", description="In pixels; 0: from the file, else guessed", min=0.0, max=100000.0
     )
+    height_m: FloatProperty(
+        name="Height", description="Of the person, in metres; photos show no size; 0: as usual", min=0.0, max=2.6
+    )
     person: IntProperty(name="Person", description="Which of several people, from 0", min=0, max=63)
 
 
@@ -105,7 +108,7 @@ def settings(context: bpy.types.Context) -> LikenessSettings:
 
 def reset_reading(context: bpy.types.Context) -> None:
     """Forget what was said about the input before: another picture has another mask."""
-    for name in ("mask", "depth", "intrinsics", "unit", "focal_px", "person", "body", "keypoints"):
+    for name in ("mask", "depth", "intrinsics", "unit", "focal_px", "person", "height_m", "body", "keypoints"):
         settings(context).property_unset(name)
 
 

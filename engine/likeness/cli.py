@@ -85,6 +85,7 @@ def _add_job_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--body", metavar="FIT", help="use this body: a .fit folder, its JSON, or SMPL parameters (.npz)"
     )
+    command.add_argument("--height", type=float, metavar="M", help="the person's height; photos show no size")
     command.add_argument("--keypoints", metavar="FILE", help="joints in the picture (own layout, OpenPose, COCO)")
     command.add_argument("--body-model", metavar="FILE", help="SMPL, SMPL-H or SMPL-X from its makers (.pkl, .npz)")
     command.add_argument("--preset", choices=("preview", "standard", "best"), default="standard")
@@ -193,6 +194,7 @@ def _job_params(arguments: argparse.Namespace) -> dict[str, Any]:
         "focal_px": arguments.focal,
         "person": _person(arguments),
         "body": arguments.body,
+        "height_m": arguments.height,
         "keypoints": arguments.keypoints,
         "body_model": arguments.body_model,
         "preset": arguments.preset,

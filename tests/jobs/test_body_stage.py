@@ -145,5 +145,22 @@ def test_a_pose_by_hand_serves_where_nobody_is_detected(fitted, tmp_path, monkey
         fit_person(whole.capture, request(tmp_path))
 
 
+def test_several_photos_of_one_person_share_a_shape(tmp_path):
+    Image.open(PHOTO).resize((600, 800)).save(tmp_path / "small.jpg")
+    photos = [PHOTO, str(tmp_path / "small.jpg")]
+    asked = fit_request({"input": photos, "out": str(tmp_path / "anna"), "height_m": 1.8})
+    first = run_fit_job(asked, lambda _event: None, threading.Event())
+    fits = [read_fit(tmp_path / name).fit for name in ("anna.fit", "anna-2.fit")]
+    assert first == tmp_path / "anna.fit" and (tmp_path / "anna-2.fit" / "overlay.png").is_file()
+    np.testing.assert_allclose(fits[0].betas, fits[1].betas, atol=1e-5)
+    assert abs(fits[0].residuals["stature_m"] - 1.8) < 0.03 and fits[1].camera.width == 600
+    with pytest.raises(LikenessError, match="belong to one photo"):
+        fit_request({"input": photos, "out": "x", "mask": "m.png", "body": "b"})
+    with pytest.raises(LikenessError, match="made from one"):
+        avatar_request({"photos": photos, "out": "x"})
+    with pytest.raises(LikenessError, match="not a person's"):
+        avatar_request({"photos": [PHOTO], "out": "x", "height_m": 174.0})
+
+
 def test_the_default_body_is_the_one_that_ships():
     assert load_body().licence == "CC0-1.0" and load_body(people="children").name.endswith("children")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from PIL import Image
 
 from ..body.fit import draw_overlay, fit_body
 from ..body.fit_given import place_pose
+from ..body.fit_photos import fit_photos
 from ..body.given_points import nobody
 from ..body.landmarks import Landmarks
 from ..body.model import BodyModel
@@ -24,7 +26,7 @@ from ..core.given_pose import GivenPose, read_given_pose
 from ..core.hands import BODY_JOINTS
 from ..core.progress import Report, quiet
 from .body_model import load_body
-from .reading import find_landmarks, read_input, shown
+from .reading import find_landmarks, find_person, read_input, shown
 from .request import AvatarRequest
 
 log = logging.getLogger("likeness")
@@ -77,7 +79,7 @@ def fit_person(
         model = load_body(request.body_model)
         report(0.0, "Finding the person")
         landmarks = find_landmarks(capture, model, request)
-        fit = fit_body(capture, model, landmarks, report=report, seed=request.seed)
+        fit = fit_body(capture, model, landmarks, report=report, seed=request.seed, height_m=request.height_m)
         return replace(settled(capture, load_body(request.body_model, fit.people), fit), landmarks=landmarks)
     if isinstance(given, StoredFit):
         model = load_body(request.body_model, given.fit.people)
@@ -91,6 +93,16 @@ def fit_person(
     else:
         model = load_body(request.body_model)
     return _shaped(capture, model, given, request, report)
+
+
+def fit_together(captures: Sequence[Capture], request: AvatarRequest, report: Report = quiet) -> list[Fitted]:
+    """Several photos of one person: one shape, one pose each. Raises what fit_person raises."""
+    model = load_body(request.body_model)
+    report(0.0, "Finding the person")
+    landmarks = [find_person(capture) for capture in captures]
+    fits = fit_photos(captures, model, landmarks, report=report, seed=request.seed, height_m=request.height_m)
+    whole = [settled(c, load_body(request.body_model, f.people), f) for c, f in zip(captures, fits, strict=True)]
+    return [replace(each, landmarks=seen) for each, seen in zip(whole, landmarks, strict=True)]
 
 
 def settled(capture: Capture, model: BodyModel, fit: Fit) -> Fitted:

@@ -6,14 +6,16 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from ..asset.texture import encode_png
 from ..body.fit_side import draw_side
 from ..body.given_points import keypoints_of
 from ..core.errors import LikenessError
 from ..core.files import output_error, write_bytes, write_json
-from ..core.fit_file import fit_path, write_fit
+from ..core.fit_file import SUFFIX, fit_path, write_fit
 from .avatar_job import STAGES
-from .body_stage import Fitted, fit_person, overlay_picture, read_for
+from .body_stage import Fitted, fit_person, fit_together, overlay_picture, read_for
 from .defect import as_likeness_error
 from .progress import Emit, Tracker
 from .request import AvatarRequest, avatar_request
@@ -35,26 +37,49 @@ def fit_request(params: dict[str, Any]) -> AvatarRequest:
             raise LikenessError("usage.request", "The input is not a path.", "Name a capture or photos.")
         photos = len(sources) > 1 or is_photo(sources[0], params)
         params |= {"photos": sources} if photos else {"capture": sources[0]}
-    return avatar_request(params)
+    request = avatar_request(params, several_photos=True)
+    alone = [f"--{name}" for name in ("body", "keypoints", "mask") if getattr(request, name)]
+    if len(request.photos) > 1 and alone:
+        raise LikenessError(
+            "usage.photos", f"{' and '.join(alone)} belong to one photo, and several were chosen.", "Choose one photo."
+        )
+    return request
 
 
 def run_fit_job(request: AvatarRequest, emit: Emit, cancel: threading.Event) -> Path:
     """Fit the body to a capture or photo and write the folder NAME.fit; a body that is given is where it begins.
 
-    Where `out` ends in .json the fit alone is written there, and the overlay beside it. Returns what was written.
+    Several photos of one person get one shape and NAME.fit, NAME-2.fit and so on, in their order. Where `out` ends in
+    .json the fit of one is written there alone, and the overlay beside it. Returns what was written, the first one.
     Raises LikenessError; nothing half-written is left behind.
     """
+    out = Path(request.out).expanduser()
     tracker = Tracker({k: STAGES[k] for k in ("read", "body", "write")}, emit, cancel)
     try:
         with tracker.stage("read"):
-            capture = read_for(request)
+            captures = [read_for(each) for each in _one_by_one(request)]
         with tracker.stage("body") as report:
-            fitted = fit_person(capture, request, report, refit=True)
+            if len(captures) > 1:
+                people = fit_together(captures, request, report)
+            else:
+                people = [fit_person(captures[0], request, report, refit=True)]
         with tracker.stage("write"):
-            out = Path(request.out).expanduser()
-            return _write_alone(out, fitted) if out.suffix == ".json" else _write_folder(fit_path(out), fitted)
+            if out.suffix == ".json" and len(people) == 1:
+                return _write_alone(out, people[0])
+            folder = fit_path(out)
+            name = folder.name.removesuffix(SUFFIX)
+            for number, fitted in enumerate(people[1:], 2):
+                _write_folder(folder.with_name(f"{name}-{number}{SUFFIX}"), fitted)
+            return _write_folder(folder, people[0])
     except Exception as error:
         raise as_likeness_error(error) from error
+
+
+def _one_by_one(request: AvatarRequest) -> list[AvatarRequest]:
+    """A request for each photo."""
+    if len(request.photos) < 2:
+        return [request]
+    return [msgspec.structs.replace(request, photos=(photo,)) for photo in request.photos]
 
 
 def _write_folder(path: Path, fitted: Fitted) -> Path:

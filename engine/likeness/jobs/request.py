@@ -38,7 +38,7 @@ class AvatarRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     out: the avatar folder itself. depth, intrinsics, mask: files. body: a fit, or SMPL's parameters. keypoints: a file
     of joints in the picture. body_model: SMPL's file, else the body that ships. unit: of the depth, where its file does
-    not say. focal_px: of a photo. person: which of several people, from 0.
+    not say. focal_px: of a photo. person: which of several people, from 0. height_m: theirs; photos show no size.
     """
 
     out: str
@@ -53,6 +53,7 @@ class AvatarRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     unit: str | None = None
     focal_px: float | None = None
     person: int = 0
+    height_m: float | None = None
     method: Method = "draped"
     preset: PresetName = "standard"
     device: Device = "auto"
@@ -78,7 +79,7 @@ class AvatarRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     def settings(self) -> dict[str, Any]:
         """What decides the outcome, without any path: goes into the avatar's provenance."""
-        keys = ("unit", "focal_px", "person", "method", "preset", "seed")
+        keys = ("unit", "focal_px", "person", "height_m", "method", "preset", "seed")
         return {k: getattr(self, k) for k in keys} | msgspec.to_builtins(PRESETS[self.preset])
 
     def key(self, capture: Capture) -> str:
@@ -102,10 +103,11 @@ def _hash(path: str | None) -> str:
     return digest.hexdigest()
 
 
+_HEIGHT_M = (0.4, 2.6)
 _LATER = ("anim", "elicit", "rigged")
 
 
-def avatar_request(params: dict[str, Any]) -> AvatarRequest:
+def avatar_request(params: dict[str, Any], *, several_photos: bool = False) -> AvatarRequest:
     """Check what came from outside. Raises LikenessError("usage.*") with one sentence."""
     if params.get("method") in _LATER:
         raise LikenessError(
@@ -123,10 +125,14 @@ def avatar_request(params: dict[str, Any]) -> AvatarRequest:
         raise LikenessError(
             "usage.input", "An avatar is made from either one capture or one photo.", "Choose one of the two."
         )
-    if len(request.photos) > 1:
+    if request.height_m is not None and not _HEIGHT_M[0] <= request.height_m <= _HEIGHT_M[1]:
+        raise LikenessError(
+            "usage.height", f"A height of {request.height_m:g} m is not a person's.", "Give it in metres, such as 1.74."
+        )
+    if len(request.photos) > 1 and not several_photos:
         raise LikenessError(
             "usage.photos",
-            f"{len(request.photos)} photos were chosen, and this version uses one.",
-            "Choose the photo that shows the whole person best.",
+            f"{len(request.photos)} photos were chosen, and an avatar is made from one.",
+            "Fit them together with `likeness fit`, then make the avatar of the best one with its --body.",
         )
     return request
