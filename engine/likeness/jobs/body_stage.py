@@ -150,7 +150,15 @@ def _refitted(whole: Fitted, request: AvatarRequest, report: Report) -> Fitted:
     report(0.0, "Finding the person")
     start = replace(whole.fit, camera=whole.capture.camera)
     landmarks = _landmarks_if_any(whole.capture, whole.model, request)
-    fit = fit_body(whole.capture, whole.model, landmarks or nobody(), report=report, seed=request.seed, start=start)
+    fit = fit_body(
+        whole.capture,
+        whole.model,
+        landmarks or nobody(),
+        report=report,
+        seed=request.seed,
+        start=start,
+        height_m=request.height_m,
+    )
     fingers = np.concatenate([fit.pose[:BODY_JOINTS], start.pose[BODY_JOINTS:]])
     fit = replace(fit, pose=fingers)
     return Fitted(whole.capture, load_body(request.body_model, fit.people), fit, landmarks)
@@ -164,7 +172,16 @@ def _shaped(capture: Capture, model: BodyModel, given: GivenPose, request: Avata
     report(0.0, "Finding the person")
     landmarks = _landmarks_if_any(capture, model, request)
     start = place_pose(capture, model, replace(given, betas=given.betas if own else None), landmarks, request.seed)
-    fit = fit_body(capture, model, landmarks or nobody(), report=report, seed=request.seed, start=start, hold_pose=True)
+    fit = fit_body(
+        capture,
+        model,
+        landmarks or nobody(),
+        report=report,
+        seed=request.seed,
+        start=start,
+        hold_pose=True,
+        height_m=request.height_m,
+    )
     fit = replace(fit, pose=np.concatenate([fit.pose[:1], start.pose[1:]]))
     return Fitted(capture, load_body(request.body_model, fit.people), fit, landmarks)
 
