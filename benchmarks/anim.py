@@ -28,15 +28,12 @@ from likeness.core.errors import LikenessError
 from likeness.core.files import write_json
 from likeness.core.fit import Fit
 from likeness.core.surface import CapturedSurface
-from likeness.jobs.train_anim import load_anim
-from likeness.surface.anim.extract_person import extract_person
-from likeness.surface.anim.inputs import inputs_of
 from likeness.surface.anim.network import AnimNet
+from likeness.surface.anim.predict import load_anim, predict_anim
 from likeness.surface.draped import drape
 from likeness.surface.evaluation.depth_sheet import depth_sheet
 from likeness.surface.evaluation.scores import Truth, scores
 from likeness.surface.layers.predict import WEIGHTS, fit_surface, inflate, predict_layers
-from likeness.surface.layers.spans import body_hits
 from record import keep, print_table
 
 Surface = tuple[np.ndarray, np.ndarray]
@@ -100,17 +97,7 @@ def methods(weights: dict[str, Path]) -> dict[str, Method]:
 
 def networked(net: AnimNet) -> Method:
     """ANIM or one of its variants at 256, with the body where the network takes one and the capture has a fit."""
-
-    def method(capture: Capture, fit: Fit | None) -> Surface:
-        takes = net.config.body and fit is not None
-        found = body_hits(*fit_surface(needed(fit)), capture.camera) if takes else None
-        hits = None if found is None else (found.first, found.last)
-        with torch.no_grad():
-            state = net.encode(inputs_of(capture, net.config, hits)[0])
-        surface = extract_person(state, capture, 256)
-        return surface.vertices, surface.faces
-
-    return method
+    return lambda capture, fit: mesh_of(predict_anim(capture, net, None if fit is None else fit_surface(fit)))
 
 
 def measured(options: argparse.Namespace, plan: Plan, rows: list[str]) -> Iterator[Figures]:

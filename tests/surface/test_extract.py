@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import product
-from types import SimpleNamespace
-from typing import cast
 
 import numpy as np
 import pytest
@@ -18,9 +16,7 @@ from likeness.core.errors import LikenessError
 from likeness.surface.anim.extract import Box, Extracted, extract, from_numpy
 from likeness.surface.anim.extract_clean import without_islands
 from likeness.surface.anim.extract_cubes import EDGES, march, table
-from likeness.surface.anim.extract_hull import Silhouette
-from likeness.surface.anim.extract_person import box_of, extract_person
-from likeness.surface.anim.network import AnimState
+from likeness.surface.anim.extract_hull import Silhouette, box_of
 from likeness.surface.evaluation.distance import Mesh
 from likeness.surface.evaluation.terrace import terraces
 from scipy.spatial import cKDTree
@@ -297,21 +293,18 @@ def test_islands_go_and_real_parts_stay():
     assert kept(far.vertices) == {0.3, 0.05, 0.1}
 
 
-def test_a_person_is_extracted_around_the_outline():
-    """A ball seen by a camera: the box is just larger than it, within the network's cube, and the mesh is the ball."""
+def test_the_cube_fits_the_outline():
+    """A ball seen by a camera: the cube is just larger than it, within the network's, and the mesh is the ball."""
     round_one = trimesh.creation.icosphere(5, 0.3)
     capture = photographed(round_one.vertices + [0.2, -0.1, 2.0], round_one.faces)
-    middle = torch.tensor([0.2, -0.1, 2.0])
-    state = SimpleNamespace(
-        sdf=lambda points: (points - middle).norm(dim=1) - 0.3,
-        inputs=SimpleNamespace(centre=torch.tensor([[0.2, -0.1, 1.95]]), depth=torch.zeros(1)),
-        net=SimpleNamespace(config=SimpleNamespace(side_m=2.4)),
-    )
-    box = box_of(capture, state.inputs.centre[0].numpy(), 2.4)
+    centre = np.array([0.2, -0.1, 1.95])
+    box = box_of(capture, centre, 2.4)
     assert 0.6 < box.side < 1.0
     assert (np.array(box.low) < [-0.1, -0.4, 1.7]).all() and (np.array(box.low) + box.side > [0.5, 0.2, 2.3]).all()
-    found = extract_person(cast(AnimState, state), capture, 128)
+    middle = torch.tensor([0.2, -0.1, 2.0])
+    near = Silhouette(capture.mask, capture.camera)
+    found = extract(lambda points: (points - middle).norm(dim=1) - 0.3, box, 128, seeds=capture.points(), near=near)
     assert solid(found).is_watertight
     assert np.abs(np.linalg.norm(found.vertices - middle.numpy(), axis=1) - 0.3).max() < 1e-5
-    whole = box_of(capture, state.inputs.centre[0].numpy(), 0.65)
-    assert whole.side == pytest.approx(0.65) and np.allclose(np.array(whole.low) + 0.325, [0.2, -0.1, 1.95])
+    whole = box_of(capture, centre, 0.65)
+    assert whole.side == pytest.approx(0.65) and np.allclose(np.array(whole.low) + 0.325, centre)

@@ -1,4 +1,4 @@
-"""Space that the picture rules out, so that the field is never asked about it."""
+"""Space that the picture rules out, so that the field is never asked about it and cells are for the person."""
 
 from __future__ import annotations
 
@@ -9,9 +9,14 @@ from scipy import ndimage
 from torch import Tensor
 
 from likeness.core.camera import Camera
+from likeness.core.capture import Capture
+
+from .extract import Box
 
 # Masks lose a limb's rim, hair and hems; the field decides within this much of the outline.
 MARGIN_M = 0.03
+# Around the outline, for what the mask cuts off; and the least cube, for hands and busts.
+AROUND_M, LEAST_M = 0.1, 0.6
 
 
 class Silhouette:
@@ -44,3 +49,22 @@ class Silhouette:
     def _slant(self, points: Tensor) -> Tensor:
         """How much longer a ball's picture is off the axis: one over the cosine."""
         return points.norm(dim=1) / points[:, 2].abs().clamp(min=1e-3)
+
+
+def box_of(capture: Capture, centre: NDArray, most_m: float) -> Box:
+    """The smallest cube about the outline at the person's distance, at most the network's own of side `most_m`: cells
+    are for the person. centre (3,): of the network's cube; the box keeps its depth and follows the outline across."""
+    rows, columns = np.nonzero(capture.mask)
+    near, far = np.percentile(capture.points()[:, 2], (2, 98))
+    corners = np.array([[u, v] for u in (columns.min(), columns.max()) for v in (rows.min(), rows.max())], float)
+    c = capture.camera
+    ends = np.array([[(u - c.cx) / c.fx * z, (v - c.cy) / c.fy * z] for u, v in corners for z in (near, far)])
+    low, high = ends.min(axis=0), ends.max(axis=0)
+    side = float(np.clip((high - low).max() + 2 * AROUND_M, LEAST_M, most_m))
+    # A leg stretched to the camera or away from it needs depth as well.
+    side = min(max(side, float(far - near) + 0.5), most_m)
+    # Never beyond the network's cube: there it knows nothing.
+    reach = (most_m - side) / 2
+    across = np.clip((low + high) / 2, centre[:2] - reach, centre[:2] + reach)
+    corner = np.array([*across, centre[2]]) - side / 2
+    return Box((float(corner[0]), float(corner[1]), float(corner[2])), side)

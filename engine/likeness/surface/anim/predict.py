@@ -16,8 +16,8 @@ from likeness.core.tensors import read_tensors
 from likeness.surface.weights import load_weights
 
 from .config import AnimConfig
-from .extract import Box, extract
-from .extract_hull import Silhouette
+from .extract import extract
+from .extract_hull import Silhouette, box_of
 from .inputs import AnimInputs, back_project, inputs_of
 from .network import AnimNet, AnimState
 
@@ -62,13 +62,12 @@ def predict_anim(
 ) -> CapturedSurface:
     """The closed surface of a capture in its camera space, metres, outward faces; `seen` 1 where measured.
 
-    body: the fitted body, see `look`. resolution: cells along the cube, see `extract`. lipschitz: how steep the field
-    gets. Raises LikenessError("capture.no_depth", "surface.empty", "surface.formless").
+    body: the fitted body, see `look`. resolution: cells along the cube about the person, see `extract`. lipschitz: how
+    steep the field gets. Raises LikenessError("capture.no_depth", "surface.empty", "surface.formless").
     """
     report(0.0, "Looking at the capture")
     state = look(net, capture, body, device)
-    low = (state.inputs.centre[0] - net.config.side_m / 2).tolist()
-    box = Box((low[0], low[1], low[2]), net.config.side_m)
+    box = box_of(capture, state.inputs.centre[0].cpu().numpy(), net.config.side_m)
     found = extract(
         state.sdf,
         box,
