@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -232,3 +234,18 @@ def test_judging_tells_sides_and_bodies_apart(samples):
     torch.manual_seed(0)
     told = judged(AnimNet(TINY), Poses(samples, "val"), Drawing())
     assert {"seen_mm", "unseen_mm", "wrong_sign", "no_body_seen_mm"} <= set(told)
+
+
+def test_training_needs_nothing_that_a_bare_machine_lacks():
+    """numpy, torch, SciPy, scikit-image and Pillow are all there is on a borrowed GPU machine."""
+    code = (
+        "import sys\n"
+        "for name in ('trimesh', 'igl', 'embreex', 'msgspec', 'safetensors', 'open_clip', 'torchvision', 'smplx'):\n"
+        "    sys.modules[name] = None\n"
+        "from likeness.cli import main\n"
+        "import likeness.jobs.train_anim, likeness.jobs.anim_pairs\n"
+        "from likeness.surface.weights import save_weights\n"
+        "raise SystemExit(main(['train', 'anim', '--config', 'huge']) != 2)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
