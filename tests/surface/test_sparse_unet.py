@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from likeness.surface.sparse import SparseTensor, SparseUNet, sample_levels
+from likeness.surface.sparse import SparseTensor, SparseUNet, sample_levels, spconv_backend
 
 
 def shell(batch: int = 2, channels: int = 3) -> SparseTensor:
@@ -67,3 +67,25 @@ def test_next_to_nothing(count: int) -> None:
     sample_levels(levels, torch.full((1, 3), 3.0)).sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in net.parameters() if p.grad is not None)
     assert all(torch.isfinite(b).all() for b in net.buffers())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no graphics card: sparse convolution on one is not tested")
+@pytest.mark.parametrize("backend", ["torch", "spconv"])
+def test_a_graphics_card_gives_what_the_cpu_gives(backend: str) -> None:
+    if backend == "spconv" and not spconv_backend.present():
+        pytest.skip("spconv is not installed")
+    torch.manual_seed(0)
+    net = SparseUNet(3, (8, 16, 24), backend="torch")
+    card = SparseUNet(3, (8, 16, 24), backend=backend).cuda()
+    card.load_state_dict(net.state_dict())
+    tensor = shell()
+    points = torch.rand(50, 3) * 23
+    results = []
+    for one, device in ((net, "cpu"), (card, "cuda")):
+        features = tensor.features.to(device).requires_grad_()
+        levels = one(SparseTensor(features, tensor.indices.to(device), tensor.spatial_shape, 2))
+        values = sample_levels(levels, points.to(device), torch.arange(50, device=device) % 2)
+        values.square().sum().backward()
+        results.append([values, features.grad, *(p.grad for p in one.parameters())])
+    for one, other in zip(*results):
+        assert (one - other.cpu()).norm() < 1e-3 * one.norm()
