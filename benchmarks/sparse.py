@@ -21,6 +21,7 @@ import numpy as np
 import record
 import torch
 from likeness.surface.sparse import Sites, SparseConv3d, SparseInverseConv3d, SparseTensor, SparseUNet, SubMConv3d
+from likeness.surface.sparse.rulebook import Rulebook
 
 #: Axis from, to, and radius of the limbs, metres.
 LIMBS = (
@@ -93,11 +94,19 @@ def rulebooks(tensor: SparseTensor, rounds: int) -> list[dict]:
         arguments = [tensor.indices, 1, list(tensor.spatial_shape), ConvAlgo.Native, [3] * 3, stride]
         arguments += [[1] * 3, [1] * 3, [0] * 3, name == "submanifold", False]
         work = {
-            "ours": lambda layer=layer: layer.rules(fresh(tensor).sites),
+            "ours": lambda layer=layer: ready(layer.rules(fresh(tensor).sites)[1]),
             "spconv": lambda arguments=arguments: ops.get_indice_pairs(*arguments),
         }
         rows.append(row(tensor, "rulebook " + name, None, turns(work, rounds)))
     return rows
+
+
+def ready(rules: Rulebook) -> None:
+    """Make what layers make at first use: the usual way of working off for each kind, forward and back."""
+    if rules.mirrored:
+        assert rules.forward.table is not None
+    else:
+        assert rules.forward.chunks is not None and rules.backward.chunks is not None
 
 
 def row(tensor: SparseTensor, what: str, channels: object, times: dict[str, float]) -> dict:

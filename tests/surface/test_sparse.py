@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -15,6 +15,7 @@ from likeness.surface.sparse import (
     SparseTensor,
     SubMConv3d,
     cat,
+    convolution,
     rulebook,
     sites,
 )
@@ -75,6 +76,16 @@ def gradients(values: Tensor, sources: list[Tensor]) -> list[Tensor]:
     return list(torch.autograd.grad((values * weights).sum(), sources, retain_graph=True))
 
 
+@pytest.fixture(params=[True, False], ids=["by result", "by offset"], scope="module")
+def way(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Each of the two ways of working a rulebook off, whatever is thought to be faster."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(convolution, "_by_result", lambda *_: request.param)
+        patch.setitem(convolution.GATHERED, "cpu", 27 * 40)
+        yield
+
+
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=15)
 @given(grid=grids, width=widths, bias=st.booleans())
@@ -96,6 +107,7 @@ def test_strided_activates_exactly_what_an_active_voxel_reaches() -> None:
     assert coarse.spatial_shape == tuple(ones.shape[2:])
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("kind", KINDS)
 def test_many_chunks_equal_one(kind: Callable[..., Layer], monkeypatch: pytest.MonkeyPatch) -> None:
     """In chunks that end anywhere, and found by searching."""
@@ -157,6 +169,7 @@ def test_a_grid_too_large_for_32_bits() -> None:
         SparseTensor(torch.zeros(1, 1), torch.zeros(1, 4, dtype=torch.int64), (2**21,) * 3, 1)
 
 
+@pytest.mark.usefixtures("way")
 def test_autocast_is_bfloat16_and_near() -> None:
     tensor = random_tensor(5, (6, 6, 6), 1, 0.4, 16)
     tensor = tensor.replace_feature(tensor.features.detach().float().requires_grad_())
@@ -172,6 +185,7 @@ def test_autocast_is_bfloat16_and_near() -> None:
         assert (one - other).norm() < 0.03 * other.norm()
 
 
+@pytest.mark.usefixtures("way")
 def test_the_same_result_each_time_and_with_several_threads() -> None:
     tensor = random_tensor(6, (20, 20, 20), 1, 0.5, 8)
     layer = SubMConv3d(8, 8).double()

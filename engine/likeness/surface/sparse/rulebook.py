@@ -10,6 +10,7 @@ import itertools
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -62,17 +63,42 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Plan:
-    """All pairs, ready to be worked off.
+    """All pairs, ready to be worked off by offset (`chunks`) or by result (`table`), each made when it is asked for.
 
     rows, inputs: rows of the result and of the input. center: the result's own row is its input at the middle offset
-    (submanifold); that pair is then in no chunk. largest: most pairs in any chunk.
+    (submanifold); that pair is not among `pairs`.
     """
 
+    pairs: Pairs
     rows: int
     inputs: int
     center: bool
-    chunks: tuple[Chunk, ...]
-    largest: int
+
+    @property
+    def share(self) -> float:
+        """Pairs there are of all that could be."""
+        return (len(self.pairs.results) + self.center * self.rows) / max(OFFSETS * self.rows, 1)
+
+    @cached_property
+    def chunks(self) -> tuple[Chunk, ...]:
+        return _chunks(self.pairs, self.rows)
+
+    @cached_property
+    def largest(self) -> int:
+        """Most pairs in any chunk."""
+        return max((len(chunk.inputs) for chunk in self.chunks), default=0)
+
+    @cached_property
+    def table(self) -> Tensor:
+        """(rows, 27) int32: the input's row at each offset, `inputs` where there is none."""
+        device = self.pairs.results.device
+        offsets = torch.arange(OFFSETS, device=device)
+        cells = self.pairs.results * OFFSETS + offsets.repeat_interleave(torch.tensor(self.pairs.counts, device=device))
+        table = torch.full((self.rows, OFFSETS), self.inputs, dtype=torch.int32, device=device)
+        table.view(-1).index_copy_(0, cells, self.pairs.inputs.to(torch.int32))
+        if self.center:
+            table[:, CENTER] = torch.arange(self.rows, dtype=torch.int32, device=device)
+        return table
 
 
 @dataclass(frozen=True)
@@ -92,7 +118,7 @@ class Rulebook:
 def submanifold(sites: Sites) -> Rulebook:
     """Rulebook from sites to themselves; made once for each `Sites`."""
     if "submanifold" not in sites.cache:
-        plan = _plan(submanifold_pairs(sites), len(sites), len(sites), center=True)
+        plan = Plan(submanifold_pairs(sites), len(sites), len(sites), center=True)
         sites.cache["submanifold"] = Rulebook(plan, plan, mirrored=True)
     return sites.cache["submanifold"]  # type: ignore[return-value]
 
@@ -107,8 +133,8 @@ def downward(sites: Sites) -> tuple[Sites, Rulebook]:
     coarse = remembered() if isinstance(remembered, weakref.ref) else None
     if coarse is None:
         coarse, pairs = strided_pairs(sites)
-        up = _plan(pairs.transposed(), len(sites), len(coarse), center=False)
-        rules = Rulebook(up, _plan(pairs, len(coarse), len(sites), center=False), mirrored=False)
+        up = Plan(pairs.transposed(), len(sites), len(coarse), center=False)
+        rules = Rulebook(up, Plan(pairs, len(coarse), len(sites), center=False), mirrored=False)
         coarse.cache["finer"] = (sites, rules)
         sites.cache["coarser"] = weakref.ref(coarse)
     return coarse, upward(coarse)[1].inverse()
@@ -162,7 +188,7 @@ def strided_pairs(sites: Sites) -> tuple[Sites, Pairs]:
     return Sites.from_keys(found, shape, sites.batch_size, 2 * sites.stride), pairs
 
 
-def _plan(pairs: Pairs, rows: int, inputs: int, center: bool) -> Plan:
+def _chunks(pairs: Pairs, rows: int) -> tuple[Chunk, ...]:
     size = CHUNK_ROWS.get(pairs.results.device.type, CHUNK_ROWS_ELSEWHERE)
     starts = list(range(0, rows, size))
     counts, results, sources = _by_chunk(pairs, rows, starts)
@@ -177,7 +203,7 @@ def _plan(pairs: Pairs, rows: int, inputs: int, center: bool) -> Plan:
         order = torch.sort(local.to(narrow), stable=True).indices.to(torch.int32)
         chunks.append(Chunk(start, stop, tuple(count), sources[first:last], local.to(torch.int32), order, ends))
         first = last
-    return Plan(rows, inputs, center, tuple(chunks), max((sum(count) for count in counts), default=0))
+    return tuple(chunks)
 
 
 def _by_chunk(pairs: Pairs, rows: int, starts: list[int]) -> tuple[list[list[int]], Tensor, Tensor]:
