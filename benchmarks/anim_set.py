@@ -24,7 +24,7 @@ from likeness.core.capture import Capture
 from likeness.core.errors import LikenessError
 from likeness.core.files import write_json
 from likeness.core.fit import Fit
-from likeness.jobs.avatar_job import find_person
+from likeness.jobs.reading import find_person
 from likeness.surface.evaluation.distance import Mesh
 from likeness.surface.evaluation.parts import vertex_groups
 from likeness.surface.evaluation.scores import Truth

@@ -27,7 +27,7 @@ from likeness.capture import read_capture, read_photo
 from likeness.core.camera import Camera
 from likeness.core.capture import Capture
 from likeness.core.surface import CapturedSurface
-from likeness.jobs.avatar_job import find_person
+from likeness.jobs.reading import find_person
 from likeness.surface.draped import drape, posed_mesh
 from likeness.surface.evaluation.quality import surface_quality
 from likeness.surface.refine import vertex_normals

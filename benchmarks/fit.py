@@ -23,7 +23,7 @@ from likeness.capture import read_capture, read_photo
 from likeness.core.capture import Capture
 from likeness.core.errors import LikenessError
 from likeness.core.fit import Fit
-from likeness.jobs.avatar_job import find_person
+from likeness.jobs.reading import find_person
 from PIL import Image
 from record import keep
 

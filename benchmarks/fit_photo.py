@@ -38,7 +38,7 @@ from likeness.core.files import read_json
 from likeness.core.fit import Fit
 from likeness.core.frames import axis_angle, rodrigues
 from likeness.core.given_pose import GivenPose, read_given_pose
-from likeness.jobs.avatar_job import find_person
+from likeness.jobs.reading import find_person
 from likeness.synthesis.dataset import write_person
 from likeness.synthesis.pack import load_pack
 from likeness.synthesis.sample import Settings, make_sample

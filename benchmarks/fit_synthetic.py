@@ -29,7 +29,7 @@ from likeness.core.capture import Capture
 from likeness.core.errors import LikenessError
 from likeness.core.fit import Fit
 from likeness.core.frames import rodrigues
-from likeness.jobs.avatar_job import find_person
+from likeness.jobs.reading import find_person
 from likeness.synthesis.dataset import write_person
 from likeness.synthesis.pack import load_pack
 from likeness.synthesis.sample import Settings, make_sample

@@ -27,7 +27,6 @@ from .body_stage import capture_picture, fit_person, overlay_picture, read_for
 from .defect import as_likeness_error
 from .device import resolve_device
 from .progress import Emit, Tracker
-from .reading import find_person as find_person
 from .request import AvatarRequest
 from .weights import weight_hashes
 
