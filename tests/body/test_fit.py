@@ -9,6 +9,7 @@ from likeness.body.blazepose import Region
 from likeness.body.fit import draw_overlay, fit_body
 from likeness.body.fit_overlay import shaded
 from likeness.body.fit_pairs import vertex_normals
+from likeness.body.fit_photos import fit_photos
 from likeness.body.landmarks import MIRROR, Landmarks, detect
 from likeness.body.model import load_default, product_body
 from likeness.body.pose_prior import load_prior
@@ -154,6 +155,22 @@ def test_a_photo_gives_the_pose_but_not_the_size(model):
     scale = (found * joints).sum() / (found * found).sum()
     assert np.linalg.norm(found * scale - joints, axis=1)[LIMBS].mean() < 0.06
     assert abs(fit.residuals["stature_m"] - 1.72) < 0.02 and "surface_m" not in fit.residuals
+
+
+def test_a_photo_of_somebody_whose_height_is_known(model):
+    capture, landmarks, _ = somebody(model)
+    fit = fit_body(replace(capture, depth=None), model, landmarks, height_m=1.9)
+    assert abs(fit.residuals["stature_m"] - 1.9) < 0.03
+
+
+def test_several_photos_share_one_shape_and_keep_their_poses(model):
+    seen = [somebody(model, yaw) for yaw in (0, 40)]
+    fits = fit_photos([replace(capture, depth=None) for capture, _, _ in seen], model, [found for _, found, _ in seen])
+    assert np.array_equal(fits[0].betas, fits[1].betas)
+    for fit, (_, _, joints) in zip(fits, seen, strict=True):
+        found = model.posed(fit.betas, fit.pose, fit.translation)[1]
+        scale = (found * joints).sum() / np.square(found).sum()
+        assert np.linalg.norm(found * scale - joints, axis=1)[LIMBS].mean() < 0.06
 
 
 def test_a_back_view_with_swapped_sides_is_put_right(model):
