@@ -105,6 +105,8 @@ def test_batches_are_a_function_of_the_step(samples):
     one, two, other = (batch_at(poses, step, Drawing(items=2, points=50), SIZE) for step in (3, 3, 4))
     assert torch.equal(one[1].points, two[1].points) and torch.equal(one[0].depth, two[0].depth)
     assert not torch.equal(one[1].points, other[1].points)
+    threads = batch_at(poses, 3, Drawing(items=2, points=50, threads=3), SIZE)
+    assert torch.equal(one[1].points, threads[1].points) and torch.equal(one[0].color, threads[0].color)
 
 
 def test_poses_come_in_while_training(samples):

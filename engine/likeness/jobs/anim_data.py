@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,8 @@ _FAR_SHARE, _FAR_M, _CUBE_M = 0.12, 0.1, 1.2
 @dataclass(frozen=True)
 class Drawing:
     """How to draw. items and points a batch; noise: sensor's readings, else the true depth; part_aware: more points on
-    head, hands and feet; body_dropped: share of items without a body; changed: flips, holes, light, shifted cubes."""
+    head, hands and feet; body_dropped: share of items without a body; changed: flips, holes, light, shifted cubes.
+    threads: that make the items of a batch, which do not depend on them."""
 
     items: int = 4
     points: int = 4000
@@ -40,6 +42,7 @@ class Drawing:
     body_dropped: float = 0.33
     changed: bool = True
     seed: int = 0
+    threads: int = 1
 
 
 class Poses:
@@ -69,11 +72,14 @@ class Poses:
 
 def batch_at(poses: Poses, step: int, drawing: Drawing, image: int) -> tuple[AnimInputs, AnimTargets]:
     """The batch of a step: a function of step, seed and the poses that are there. image: side of the pictures."""
-    rng = np.random.default_rng((drawing.seed, step))
-    made = []
-    for _ in range(drawing.items):
+
+    def item(number: int) -> tuple[AnimInputs, AnimTargets]:
+        rng = np.random.default_rng((drawing.seed, step, number))
         pose = poses.poses[int(rng.integers(len(poses.poses)))]
-        made.append(view_item(pose, int(rng.integers(len(pose["depth"]))), drawing, image, rng))
+        return view_item(pose, int(rng.integers(len(pose["depth"]))), drawing, image, rng)
+
+    with ThreadPoolExecutor(drawing.threads) as pool:
+        made = list(pool.map(item, range(drawing.items)))
     targets = {name: torch.cat([getattr(t, name) for _, t in made]) for name in vars(made[0][1])}
     return stacked([inputs for inputs, _ in made]), AnimTargets(**targets)
 
@@ -87,7 +93,7 @@ def view_item(
 
     def picture(name: str, scale: float = 1.0) -> NDArray:
         values = pose[name][view]
-        return (values if image == stored.width else nearest(values, stored, camera)) * scale
+        return (values if image == stored.width else nearest(values, stored, camera)) * np.float32(scale)
 
     clean, color = picture("clean", STEP_M), picture("color", 1 / 255)
     mask = picture("mask").astype(bool) if drawing.noise else clean > 0

@@ -182,7 +182,12 @@ def run_train_anim(options: TrainAnimOptions, log: Callable[[str], None] | None 
         if options.weights is not None:
             load_weights(options.weights, net)
         drawing = Drawing(
-            options.items, options.points, options.stage == "noise", options.part_aware, seed=options.seed
+            options.items,
+            options.points,
+            options.stage == "noise",
+            options.part_aware,
+            seed=options.seed,
+            threads=4 if device == "cuda" else 1,
         )
         task = AnimTask(poses, shown, drawing, options.losses, config)
         trainer = Trainer(net, task, _settings(options, device), options.folder, log)
