@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from likeness.body.fit import fit_body
+from likeness.body.fit_sure import LIMB_JOINTS
 from likeness.body.model import BodyModel, product_body
 from likeness.capture import read_capture
 from likeness.core.capture import Capture
@@ -38,14 +39,6 @@ from record import keep
 VARIANTS = ("sensor", "clean")
 # The joints that SMPL and SMPL-H share.
 JOINTS = 22
-LIMB_JOINTS = {
-    "head": [12, 15],
-    "torso": [0, 3, 6, 9],
-    "left_arm": [16, 18, 20],
-    "right_arm": [17, 19, 21],
-    "left_leg": [4, 7, 10],
-    "right_leg": [5, 8, 11],
-}
 
 
 def read_view(folder: Path, variant: str) -> Capture:
