@@ -33,8 +33,6 @@ WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "anim" / "two_layer.
 # Noise of a sensor is finer than this, folds of cloth are not; readings farther than AGREED_M from the network's
 # front lie beside a jump, where a mean would round the edge.
 CALM_M, AGREED_M = 0.006, 0.02
-# Pixels of the crop: slivers without body up to twice SLIVER_PX wide are bridged by means over BRIDGE_PX.
-SLIVER_PX, BRIDGE_PX = 5.0, 1.5
 
 
 @dataclass(frozen=True)
@@ -121,7 +119,7 @@ def guess_layers(capture: Capture, fit: Fit | None = None, weights: Path = WEIGH
     pictures = crop_pictures(crop, None if hits is None else (hits.first, hits.last), device)
     with torch.no_grad():
         layers = both_layers(pictures, network(features(pictures)))
-        layers = (_front_by_body(pictures, layers[0]), _seamless(pictures, layers[1]))
+        layers = (_front_by_body(pictures, layers[0]), layers[1])
         near, far = (fill(layer, pictures.mask)[0].cpu().double().numpy() + crop.distance_m for layer in layers)
     near, far = (_enlarged(layer, crop.camera, view.camera) for layer in (near, far))
     measured = view.mask & (view.depth.depth > 0)
@@ -193,30 +191,6 @@ def _front_by_body(pictures: Pictures, front: torch.Tensor) -> torch.Tensor:
     """Where nothing was measured and the guess is far off the body, the body knows which limb it is."""
     lost = pictures.body & pictures.mask & ~pictures.known & ((front - pictures.body_first).abs() > JUMP_M)
     return torch.where(lost, pictures.body_first, front)
-
-
-def _seamless(pictures: Pictures, back: torch.Tensor) -> torch.Tensor:
-    """The back with slivers between the body's limbs bridged by what lies beside them.
-
-    There the first guess leaps from the body to inflation and back within pixels, which no small network mends. The
-    outline's own rim stays.
-    """
-    body = (pictures.body & pictures.mask)[0].cpu().numpy()
-    if not body.any():
-        return back
-    own = back[0].cpu().numpy()
-    weight = ndimage.gaussian_filter(body.astype(float), BRIDGE_PX)
-    beside = ndimage.gaussian_filter(np.where(body, own, 0.0), BRIDGE_PX) / np.maximum(weight, 1e-6)
-    share = np.clip((SLIVER_PX + 1 - ndimage.distance_transform_edt(~body)) / 2, 0, 1)
-    inner = (pictures.mask & ~pictures.body & (pictures.border > BRIDGE_PX))[0].cpu().numpy()
-    bridged = np.where(inner, own + share * (beside - own), own)
-    # Along the body's outline the network answers in beads as wide as its fold, which a median takes off.
-    mask = pictures.mask[0].cpu().numpy()
-    blurred = ndimage.gaussian_filter(ndimage.median_filter(bridged, 5), 1.0)
-    near = ndimage.binary_dilation(body, iterations=3) & ndimage.binary_dilation(~body & mask, iterations=3)
-    near &= (pictures.border > 2 * BRIDGE_PX)[0].cpu().numpy()
-    bridged = np.where(near, blurred, bridged)
-    return torch.from_numpy(bridged.astype(np.float32))[None].to(back)
 
 
 def _calmed(depth: NDArray, measured: NDArray[np.bool_], guessed: NDArray, camera: Camera) -> NDArray[np.float64]:
