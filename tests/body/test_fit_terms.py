@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from likeness.body.fit_observe import straightened
+from likeness.body.fit_system import System
 
 
 def bent(degrees: float) -> np.ndarray:
@@ -29,3 +30,10 @@ def test_knees_that_blazepose_bends_stand_straight(read, least, most):
     straight = straightened(world)
     assert least <= bend_of(straight) <= most
     np.testing.assert_array_equal(straight[[23, 27, 24, 28]], world[[23, 27, 24, 28]])
+
+
+def test_terms_without_readings_add_nothing():
+    """A body that lies wholly inside the mask has no overflow to differentiate."""
+    system = System(10)
+    system.add(lambda: pytest.fail("nothing to differentiate"), np.zeros(0), np.zeros(0), 25.0)
+    assert system.energy == 0 and not system.hessian.any() and not system.gradient.any()

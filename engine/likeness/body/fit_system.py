@@ -36,6 +36,8 @@ class System:
 
         limit: Geman and McClure's: each of the M squares, summed over D, counts as s / (1 + s / limit).
         """
+        if not residual.size:
+            return
         if residual.ndim == 1:
             residual = residual[:, None]
         squared = (residual * residual).sum(axis=1)
