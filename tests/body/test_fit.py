@@ -163,6 +163,19 @@ def test_a_photo_of_somebody_whose_height_is_known(model):
     assert abs(fit.residuals["stature_m"] - 1.9) < 0.03
 
 
+@pytest.mark.parametrize("wrong", [0.6, 1.6])
+def test_a_photo_that_does_not_say_its_focal_length_gets_one_nearer_the_truth(model, wrong):
+    capture, landmarks, _ = somebody(model)
+    assumed = replace(CAMERA, fx=wrong * CAMERA.fx, fy=wrong * CAMERA.fy)
+    photo = replace(capture, depth=None, camera=assumed, camera_known=False)
+    fit = fit_body(photo, model, landmarks)
+    assert abs(np.log(fit.camera.fx / CAMERA.fx)) < 0.7 * abs(np.log(wrong))
+    assert fit.residuals["focal_spread"] > 0
+    # What the photo or the artist says is kept.
+    said = fit_body(replace(photo, camera_known=True), model, landmarks)
+    assert said.camera == assumed and "focal_spread" not in said.residuals
+
+
 def test_several_photos_share_one_shape_and_keep_their_poses(model):
     seen = [somebody(model, yaw) for yaw in (0, 40)]
     fits = fit_photos([replace(capture, depth=None) for capture, _, _ in seen], model, [found for _, found, _ in seen])

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from likeness.body.corrector import Guess, correct
 from likeness.body.fit_cloth import SHARE_SIGMA, Cloth
+from likeness.body.fit_focal import LOG_RATIOS, STEPS, likely, moved_away, refocused
 from likeness.body.fit_guess import add_guess, state_of
 from likeness.body.fit_observe import Evidence, observe
 from likeness.body.fit_overlay import draw_overlay
@@ -102,6 +103,8 @@ def fit_body(
     exchanged). confidence: see fit_sure.
     Depth may show that the default body's adult is a child: then the fit's betas are of its children (Fit.people).
     model: in SMPL's layout (24 joints) or SMPL-H's (52, the fingers relaxed); the fit's pose has as many joints.
+    The focal length of a photo that does not say it is estimated (fit_focal): the fit's camera has it, residuals then
+    hold focal_spread, the standard deviation of its logarithm.
     start: a pose to begin with and to stay near, as an artist made it; then nothing is guessed from the landmarks,
     and they may be none. hold_pose: the start's limbs stay as they are, the body's shape, place and turn are fitted.
     height_m: how tall the person is; a photo shows no size, and USUAL_STATURE_M is taken where nobody says.
@@ -116,6 +119,8 @@ def fit_body(
     held = np.zeros(unknowns(model.betas_count), bool)
     held[POSE] = hold_pose and start is not None
     trial = fitter.refined(trial, fitter.rounds, held)
+    if start is None:
+        fitter, trial = with_focal(fitter, trial, landmarks)
     fitter, trial = _as_child(fitter, trial, held)
     report(1.0, "Body fitted")
     return fitter.result(trial)
@@ -135,6 +140,26 @@ def fitter_for(
     # Where there is depth, it knows better than what is usual.
     guess = None if evidence.has_depth else correct(landmarks, capture.camera)
     return Fitter(capture, model, report, guess=guess, height_m=height_m), evidence
+
+
+def with_focal(fitter: Fitter, trial: Trial, landmarks: Landmarks) -> tuple[Fitter, Trial]:
+    """Fitter and trial with the likeliest focal length, where the photo does not say its own."""
+    if fitter.capture.camera_known or trial.evidence.has_depth:
+        return fitter, trial
+    few = (replace(fitter.rounds[-1], steps=STEPS),)
+    tries = []
+    for log_ratio in LOG_RATIOS:
+        other, moved = fitter.refocused(trial, landmarks, log_ratio)
+        tries.append(other.refined(moved, few))
+    distances = np.array([fitter.points.posed(each.state).places[0, 2] for each in tries])
+    energies = np.array([each.energy for each in tries])
+    log_ratio, spread = likely(fitter.capture.camera, energies, distances)
+    nearest = int(np.abs(LOG_RATIOS - log_ratio).argmin())
+    other, moved = fitter.refocused(trial, landmarks, LOG_RATIOS[nearest])
+    there = replace(moved, state=tries[nearest].state)
+    other, moved = other.refocused(there, landmarks, log_ratio - LOG_RATIOS[nearest])
+    other.focal_spread = spread
+    return other, other.refined(moved, other.rounds)
 
 
 def _as_child(fitter: Fitter, trial: Trial, held: np.ndarray) -> tuple[Fitter, Trial]:
@@ -190,10 +215,22 @@ class Fitter:
         self._template_m = float(model.v_template[crown, 1] - model.v_template[:, 1].min())
         self._stature_m = (model.shapedirs[crown, 1] - model.shapedirs[heel, 1]).astype(np.float64)
         self.report = report
+        self.focal_spread: float | None = None
         self._steps = 0
         has_depth = capture.depth is not None
         self.look = DEPTH_LOOK if has_depth else PHOTO_LOOK
         self.rounds = DEPTH_ROUNDS if has_depth else PHOTO_ROUNDS
+
+    def refocused(self, trial: Trial, landmarks: Landmarks, log_ratio: float) -> tuple[Fitter, Trial]:
+        """The same picture seen with another focal length, its logarithm changed by so much, and the trial there."""
+        camera = refocused(self.capture.camera, log_ratio)
+        guess = None if self.guess is None else correct(landmarks, camera)
+        other = Fitter(
+            replace(self.capture, camera=camera), self.model, self.report, self.people, guess=guess,
+            height_m=self.height_m,
+        )  # fmt: skip
+        state = moved_away(trial.state, self.points.posed(trial.state).places[0], log_ratio)
+        return other, replace(trial, evidence=replace(trial.evidence, camera=camera), state=state)
 
     def best_guess(self, evidence: Evidence) -> Trial:
         """The reading of the landmarks that everything together likes best after a short look."""
@@ -402,6 +439,8 @@ class Fitter:
             "swapped": float(trial.name == "swapped"),
             "energy": trial.energy,
         }
+        if self.focal_spread is not None:
+            residuals["focal_spread"] = self.focal_spread
         if (evidence.trust > 0).any():
             residuals["landmark_px"] = float(np.median(miss[evidence.trust > 0]))
         if evidence.has_depth:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from likeness.body.fit import Fitter, Trial, fitter_for
+from likeness.body.fit import Fitter, Trial, fitter_for, with_focal
 from likeness.body.fit_points import BETAS, unknowns
 from likeness.body.landmarks import Landmarks
 from likeness.body.model import BodyModel
@@ -39,8 +39,9 @@ def fit_photos(
     trials: list[Trial] = []
     for capture, found in zip(captures, landmarks, strict=True):
         fitter, evidence = fitter_for(capture, model, found, report=quiet, seed=seed, height_m=height_m)
+        fitter, trial = with_focal(fitter, fitter.refined(fitter.best_guess(evidence), fitter.rounds), found)
         fitters.append(fitter)
-        trials.append(fitter.refined(fitter.best_guess(evidence), fitter.rounds))
+        trials.append(trial)
         report(0.7 * len(trials) / len(captures), "Fitting the body to each photo")
     fixed = np.zeros(unknowns(model.betas_count), bool)
     fixed[BETAS] = True

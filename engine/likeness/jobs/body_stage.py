@@ -121,7 +121,17 @@ def settled(capture: Capture, model: BodyModel, fit: Fit) -> Fitted:
         )
     if capture.depth is None and not capture.camera_known:
         capture = replace(capture, camera=theirs.scaled(width, height))
+        if "focal_spread" in fit.residuals:
+            capture = replace(capture, warnings=(*capture.warnings, focal_note(capture.camera)))
     return Fitted(capture, model, fit)
+
+
+def focal_note(camera: Camera) -> str:
+    """What an artist should know of a focal length that nobody gave."""
+    return (
+        f"The photo does not say its focal length: {camera.fx:.0f} pixels were estimated from the body. "
+        "Give it (--focal) for the true distance and depth."
+    )
 
 
 def _same_camera(ours: Camera, theirs: Camera) -> bool:
