@@ -76,6 +76,8 @@ CHILD_STATURE_M = 1.5
 # Radians by which a joint of a pose that the artist made may turn.
 START_SIGMA = 0.25
 DAMPING = 0.3
+# Landmarks place a body within this of its readings unless its size is quite another.
+FAR_OFF_M = 0.3
 # Weight of the corrector's guess; and what directions in space and the usual poses still weigh beside it, since it has
 # read the former and learnt the latter.
 GUESS_WEIGHT, GUESS_SPACE, GUESS_PRIOR = 1.0, 0.3, 0.5
@@ -298,7 +300,17 @@ class Fitter:
                 return system
 
             state, energy = minimise(build, state, steps, self._tick("Posing the body"), fixed)
-        return Trial(name, evidence, state, energy)
+        return Trial(name, evidence, self._at_readings(evidence, state), energy)
+
+    def _at_readings(self, evidence: Evidence, state: State) -> State:
+        """The state along its line of sight where the readings are: landmarks alone take a child for an adult far off,
+        and from there no reading is near enough to pull."""
+        seen = (evidence.landmark_depth > 0) & (evidence.trust > 0.5)
+        if not evidence.has_depth or seen.sum() < 4:
+            return state
+        ratio = float(np.median(evidence.landmark_depth[seen] / self.points.posed(state).marks[seen, 2]))
+        near = abs(ratio - 1) * float(state.translation[2]) < FAR_OFF_M
+        return state if near else replace(state, translation=state.translation * ratio)
 
     def given(self, evidence: Evidence, start: Fit) -> Trial:
         """A pose that somebody made, of a body with these or other betas."""
