@@ -31,7 +31,8 @@ def read_photo(
 ) -> Capture:
     """Read one photograph of one person.
 
-    focal_px: focal length in pixels of the upright picture; else from EXIF, else 1.2 times the longest side, from which the fit estimates one.
+    focal_px: focal length in pixels of the upright picture; else from EXIF, else 1.2 times the longest side, where
+    the fit's estimate begins.
     person: counted from 0, best first. finder: stands in for the detector.
     Raises LikenessError `input.*` (files), `input.focal`, `capture.no_person`, `capture.person`,
     `capture.empty_mask`, `capture.mask_size`.
