@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from likeness.surface.sparse.tensor import SparseTensor
 BACKENDS = ("auto", "torch", "spconv")
 
 
-class Convolution(nn.Module):
+class Convolution(nn.Module, ABC):
     """Weight (out, kz, ky, kx, in) and bias (out), initialized as torch's dense convolutions are.
 
     backend: 'torch' is ours. 'spconv' is that package, see `spconv_backend`. 'auto' is ours too, on every device,
@@ -45,9 +46,9 @@ class Convolution(nn.Module):
         sites, rules = self.rules(tensor.sites)
         return SparseTensor.on(sites, convolve(tensor.features, self.weight, self.bias, rules))
 
+    @abstractmethod
     def rules(self, sites: Sites) -> tuple[Sites, Rulebook]:
         """Voxels of the result, and the rulebook that leads to them."""
-        raise NotImplementedError
 
     def extra_repr(self) -> str:
         return f"{self.in_channels}, {self.out_channels}, kernel_size=3, bias={self.bias is not None}"
