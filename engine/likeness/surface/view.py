@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from embreex.mesh_construction import TriangleMesh
-from embreex.rtcore_scene import EmbreeScene
 from scipy import ndimage
 
 from likeness.core.camera import Camera
@@ -62,6 +60,10 @@ class Rays:
     """Rays from the camera's centre into one triangle mesh (V, 3), (F, 3) in camera space."""
 
     def __init__(self, vertices: np.ndarray, faces: np.ndarray) -> None:
+        # Machines that only train have no Embree.
+        from embreex.mesh_construction import TriangleMesh
+        from embreex.rtcore_scene import EmbreeScene
+
         self.vertices = np.ascontiguousarray(vertices, np.float32)
         self.faces = np.asarray(faces)
         self._scene = EmbreeScene()

@@ -74,6 +74,14 @@ class LayerNetwork(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, features: Tensor) -> Tensor:
+        return self.residuals(self.decoded(features))
+
+    def residuals(self, decoded: Tensor) -> Tensor:
+        """What `decoded` gave -> residuals (B, 2, H, W) f32 metres."""
+        return UNIT_M * functional.pixel_shuffle(self.head(decoded).float(), self.settings.fold)
+
+    def decoded(self, features: Tensor) -> Tensor:
+        """The last features (B, widths[0], H / fold, W / fold)."""
         x = self.stem(features.contiguous(memory_format=torch.channels_last))
         passed = []
         for step in self.down:
@@ -82,4 +90,4 @@ class LayerNetwork(nn.Module):
         for level in range(len(self.up) - 1, -1, -1):
             wide = functional.interpolate(self.narrow[level](x), scale_factor=2.0, mode="nearest")
             x = self.up[level](torch.cat([wide, passed[level]], 1))
-        return UNIT_M * functional.pixel_shuffle(self.head(x).float(), self.settings.fold)
+        return x

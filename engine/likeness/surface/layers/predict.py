@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -24,7 +25,16 @@ from likeness.surface.layers.features import LEAST_M, Pictures, both_layers, fea
 from likeness.surface.layers.inflation import thickness
 from likeness.surface.layers.mesh import slab
 from likeness.surface.layers.network import LayerNetwork, NetworkSettings
-from likeness.surface.layers.spans import Gap, body_hits, either, fit_surface, gap_by_body, gap_by_jumps, grown
+from likeness.surface.layers.spans import (
+    BodyHits,
+    Gap,
+    body_hits,
+    either,
+    fit_surface,
+    gap_by_body,
+    gap_by_jumps,
+    grown,
+)
 from likeness.surface.layers.volume import STEP_M, volume
 from likeness.surface.view import View, make_view
 from likeness.surface.weights import load_weights
@@ -33,6 +43,8 @@ WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "anim" / "two_layer.
 # Noise of a sensor is finer than this, folds of cloth are not; readings farther than AGREED_M from the network's
 # front lie beside a jump, where a mean would round the edge.
 CALM_M, AGREED_M = 0.006, 0.02
+# Where rays meet a fitted bare body, for any camera with the capture's eye and axes.
+Body = Callable[[Camera], BodyHits]
 
 
 @dataclass(frozen=True)
@@ -59,6 +71,15 @@ class Layers:
             c.fx / step, c.fy / step, (c.cx - offset) / step, (c.cy - offset) / step, mask.shape[1], mask.shape[0]
         )
         return Layers(self.front[keep], self.back[keep], mask, self.measured[keep], camera)
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """The network's last features (C, h, w) f32; feature j covers pixels fold j .. fold j + fold - 1 of camera."""
+
+    features: torch.Tensor
+    camera: Camera
+    fold: int
 
 
 def inflate(capture: Capture) -> CapturedSurface:
@@ -88,47 +109,55 @@ def predict_layers(
     form: 'volume' opens the air between limbs; 'slab' joins front and back everywhere, at the picture's resolution.
     fit: the capture's fitted body, if there is one. Raises LikenessError("capture.no_depth"), ("input.weights").
     """
-    layers = guess_layers(capture, fit, weights, device=device)
+    body = None if fit is None else body_of(fit)
+    layers = guess_layers(capture, body, load_network(Path(weights), device))[0]
     if form == "slab":
         return slab(layers.front, layers.back, layers.mask, layers.measured.astype(float), layers.camera)
     layers = layers.thinned(STEP_M)
     return volume(
-        layers.front, layers.back, gaps(layers, fit), layers.mask, layers.measured.astype(float), layers.camera
+        layers.front, layers.back, gaps(layers, body), layers.mask, layers.measured.astype(float), layers.camera
     )
 
 
-def gaps(layers: Layers, fit: Fit | None) -> Gap:
+def body_of(fit: Fit) -> Body:
+    """The fitted bare body."""
+    vertices, faces = fit_surface(fit)
+    return lambda camera: body_hits(vertices, faces, camera)
+
+
+def gaps(layers: Layers, body: Body | None) -> Gap:
     """Air between limbs: the fitted body's where there is one and it agrees, else what jumps of the front tell."""
     tube = thickness(layers.front, layers.mask, layers.camera.fx).astype(np.float64)
     told = gap_by_jumps(layers.front, layers.back, layers.mask, tube, layers.camera)
-    if fit is not None:
-        hits = body_hits(*fit_surface(fit), layers.camera)
-        told = either(gap_by_body(layers.front, layers.back, hits), told)
+    if body is not None:
+        told = either(gap_by_body(layers.front, layers.back, body(layers.camera)), told)
     return grown(told, layers.front, layers.back, layers.mask, tube)
 
 
-def guess_layers(capture: Capture, fit: Fit | None = None, weights: Path = WEIGHTS, *, device: str = "cpu") -> Layers:
-    """Both layers at the capture's working resolution; see `predict_layers`."""
+def guess_layers(capture: Capture, body: Body | None, network: LayerNetwork) -> tuple[Layers, Decoded]:
+    """Both layers at the capture's working resolution, and what the network knew; see `predict_layers`."""
     view = _view(capture)
     assert view.depth is not None and capture.depth is not None
-    network = load_network(Path(weights), device)
     crop = make_crop(
         np.where(capture.valid, capture.depth, 0), capture.mask, capture.camera, pixel_m=network.settings.pixel_m
     )
-    hits = None if fit is None else body_hits(*fit_surface(fit), crop.camera)
+    hits = None if body is None else body(crop.camera)
+    device = next(network.parameters()).device
     pictures = crop_pictures(crop, None if hits is None else (hits.first, hits.last), device)
     with torch.no_grad():
-        layers = both_layers(pictures, network(features(pictures)))
+        decoded = network.decoded(features(pictures))
+        layers = both_layers(pictures, network.residuals(decoded))
         layers = (_front_by_body(pictures, layers[0]), layers[1])
         near, far = (fill(layer, pictures.mask)[0].cpu().double().numpy() + crop.distance_m for layer in layers)
     near, far = (_enlarged(layer, crop.camera, view.camera) for layer in (near, far))
     measured = view.mask & (view.depth.depth > 0)
     front = _completed(_calmed(view.depth.depth, measured, near, view.camera), measured, near)
     back = np.maximum(far, front + LEAST_M)
-    return Layers(np.where(view.mask, front, 0), np.where(view.mask, back, 0), view.mask, measured, view.camera)
+    found = Layers(np.where(view.mask, front, 0), np.where(view.mask, back, 0), view.mask, measured, view.camera)
+    return found, Decoded(decoded[0], crop.camera, network.settings.fold)
 
 
-def crop_pictures(crop: Crop, body: tuple[NDArray, NDArray] | None, device: str = "cpu") -> Pictures:
+def crop_pictures(crop: Crop, body: tuple[NDArray, NDArray] | None, device: torch.device | str = "cpu") -> Pictures:
     """A crop as a batch of one, holes filled. body: first and last hit (H, W) m, 0 = none, of the fitted body."""
 
     def tensor(values: NDArray) -> torch.Tensor:

@@ -38,8 +38,26 @@ def volume(
     """
     if not mask.any():
         return CapturedSurface(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32), np.zeros(0, np.float32))
-    first = float(front[mask].min()) - 3 * step_m
-    count = int(np.ceil((float(back[mask].max()) + 3 * step_m - first) / step_m)) + 1
+    field, first = span_field(front, back, gap, mask, camera, step_m)
+    vertices, faces, _, _ = marching_cubes(field, 0.0, allow_degenerate=False)
+    v, u, depth = vertices[:, 0] - 1, vertices[:, 2] - 1, first + step_m * vertices[:, 1]
+    points = np.stack([(u - camera.cx) / camera.fx * depth, (v - camera.cy) / camera.fy * depth, depth], 1)
+    points, faces, kept = _without_crumbs(points.astype(np.float32), faces)
+    row = np.clip(np.rint(v[kept]), 0, mask.shape[0] - 1).astype(int)
+    column = np.clip(np.rint(u[kept]), 0, mask.shape[1] - 1).astype(int)
+    at_front = np.abs(points[:, 2] - front[row, column]) < step_m
+    return CapturedSurface(points, faces, np.where(at_front, seen[row, column], 0).astype(np.float32))
+
+
+def span_field(
+    front: NDArray, back: NDArray, gap: Gap, mask: NDArray[np.bool_], camera: Camera, step_m: float, spare: int = 3
+) -> tuple[NDArray[np.float32], float]:
+    """How far outside (negative: inside) of all that lies between front and back, but for the gap, in metres along the
+    ray or, at the outline, across it; at most BAND steps. (H + 2, Z, W + 2) f32: a pixel's border around the mask's
+    (H, W), nodes every step_m along the axis, `spare` of them before and behind. And where the first of them lies.
+    """
+    first = float(front[mask].min()) - spare * step_m
+    count = int(np.ceil((float(back[mask].max()) + spare * step_m - first) / step_m)) + 1
     limit = BAND * step_m
     rim = _inside(mask, camera, front)
     z = (first + step_m * np.arange(count, dtype=np.float32))[:, None]
@@ -52,15 +70,7 @@ def volume(
         row = np.clip(np.maximum(np.maximum(solid, -air), -rim[v]), -limit, limit)
         field[v + 1] = np.pad(row, ((0, 0), (1, 1)), constant_values=limit)
     # Outlines and jumps come in whole pixels, and noise in rows: a blur below a step takes both off.
-    field = ndimage.gaussian_filter(field, BLUR, mode="nearest")
-    vertices, faces, _, _ = marching_cubes(field, 0.0, allow_degenerate=False)
-    v, u, depth = vertices[:, 0] - 1, vertices[:, 2] - 1, first + step_m * vertices[:, 1]
-    points = np.stack([(u - camera.cx) / camera.fx * depth, (v - camera.cy) / camera.fy * depth, depth], 1)
-    points, faces, kept = _without_crumbs(points.astype(np.float32), faces)
-    row = np.clip(np.rint(v[kept]), 0, mask.shape[0] - 1).astype(int)
-    column = np.clip(np.rint(u[kept]), 0, mask.shape[1] - 1).astype(int)
-    at_front = np.abs(points[:, 2] - front[row, column]) < step_m
-    return CapturedSurface(points, faces, np.where(at_front, seen[row, column], 0).astype(np.float32))
+    return ndimage.gaussian_filter(field, BLUR, mode="nearest"), first
 
 
 def _inside(mask: NDArray[np.bool_], camera: Camera, depth: NDArray) -> NDArray[np.float32]:
