@@ -8,15 +8,18 @@ import bpy
 import numpy as np
 
 from .coordinates import to_blender
-from .core.avatar import Avatar
+from .core.avatar import CONFIDENCE_NAMES, Avatar
 
 UV_LAYER = "UVMap"
+#: Point attribute: 1 measured by the depth sensor, 0.5 seen in the picture alone, 0 guessed.
+CONFIDENCE = "likeness_confidence"
 #: Clothes and skin in baked light: rough, and with less reflection than the node's default.
 ROUGHNESS, SPECULAR = 0.8, 0.2
 
 
 def build_mesh(name: str, avatar: Avatar) -> bpy.types.Mesh:
-    """Make the mesh data: rest-pose vertices in Blender's axes, UV map, point attributes `seen` and `body_part`."""
+    """Make the mesh data: rest-pose vertices in Blender's axes, UV map, and what is known of each vertex as point
+    attributes: `seen`, `body_part`, CONFIDENCE."""
     mesh = bpy.data.meshes.new(name)
     faces = np.ascontiguousarray(avatar.faces, np.int32)
     vertices = to_blender(np.asarray(avatar.vertices, np.float32))
@@ -31,12 +34,21 @@ def build_mesh(name: str, avatar: Avatar) -> bpy.types.Mesh:
     layer.uv.foreach_set("vector", np.ascontiguousarray(avatar.corner_uvs, np.float32).ravel())
     seen = mesh.attributes.new("seen", "FLOAT", "POINT")
     seen.data.foreach_set("value", np.ascontiguousarray(avatar.seen, np.float32))
+    known = mesh.attributes.new(CONFIDENCE, "FLOAT", "POINT")
+    known.data.foreach_set("value", confidence(avatar))
     part = mesh.attributes.new("body_part", "INT", "POINT")
     part.data.foreach_set("value", np.ascontiguousarray(avatar.body_part, np.int32))
     mesh.update(calc_edges=True)
     if len(mesh.vertices) != len(vertices) or len(mesh.polygons) != len(faces):
         raise ValueError("Blender did not take over the whole mesh")
     return mesh
+
+
+def confidence(avatar: Avatar) -> np.ndarray:
+    """(V,) f32: the attribute CONFIDENCE. Avatars of earlier versions tell seen from guessed alone."""
+    if avatar.confidence is None:
+        return np.rint(np.clip(avatar.seen, 0, 1)).astype(np.float32)
+    return avatar.confidence.astype(np.float32) / (len(CONFIDENCE_NAMES) - 1)
 
 
 def add_vertex_groups(body: bpy.types.Object, names: Sequence[str], joints: np.ndarray, weights: np.ndarray) -> None:

@@ -176,7 +176,8 @@ class LIKENESS_OT_frame_avatar(LikenessOperator, bpy.types.Operator):
 
 
 class LIKENESS_OT_show_guessed(LikenessOperator, bpy.types.Operator):
-    """Colour the surface in this view: orange was guessed, grey was seen. Again: back to the textures"""
+    """Colour the surface in this view: grey was measured, blue only seen, orange guessed. Again: back to the textures.
+    The same numbers are the mesh attribute likeness_confidence: 1, 0.5 and 0"""
 
     bl_idname = "likeness.show_guessed"
     bl_label = "Show Guessed"

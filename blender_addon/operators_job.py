@@ -79,7 +79,8 @@ def _create() -> None:
     params = {k: v for k, v in params.items() if k not in unused}
     params |= {"photos": [str(source)]} if photo else {"capture": str(source)}
     params |= body_params(context)
-    params |= {"method": "draped", "preset": settings(context).preset, "name": avatar_name(source)}
+    chosen = settings(context)
+    params |= {"method": "auto" if photo else chosen.method, "preset": chosen.preset, "name": avatar_name(source)}
     out = free_output(absolute(preferences(context).output_folder), avatar_name(source))
     session.retry = _create
     session.create("elicit" if photo else "reconstruct", params, out, engine)
@@ -175,7 +176,8 @@ class LIKENESS_OT_forget(LikenessOperator, bpy.types.Operator):
 
 
 class LIKENESS_OT_create_avatar(LikenessOperator, bpy.types.Operator):
-    """Make the avatar of the chosen photo or capture. Method: draped (a fitted body, draped onto what was seen)"""
+    """Make the avatar of the chosen photo or capture. A fitted body is draped onto what was seen; with depth a
+    network guesses the far side"""
 
     bl_idname = "likeness.create_avatar"
     bl_label = "Create Avatar"

@@ -43,6 +43,9 @@ def draw_chosen(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         paragraph(layout, context, warning, icon="ERROR")
     _draw_details(layout, context, facts)
     layout.row().prop(chosen, "preset", expand=True)
+    if facts.get("kind") == "rgbd":
+        layout.prop(chosen, "method")
+        paragraph(layout, context, method_text(chosen))
     cost = estimate_text(facts)
     if cost:
         paragraph(layout, context, cost)
@@ -75,6 +78,12 @@ def _draw_details(layout: bpy.types.UILayout, context: bpy.types.Context, facts:
     if people is None:
         body.prop(chosen, "person")
     body.operator("likeness.inspect", icon="FILE_REFRESH")
+
+
+def method_text(chosen: bpy.types.PropertyGroup) -> str:
+    """One line on the chosen way to the far side."""
+    items = chosen.bl_rna.properties["method"].enum_items
+    return str(items[chosen.method].description)
 
 
 def summary(facts: dict[str, Any]) -> str:

@@ -56,11 +56,21 @@ class LikenessSettings(bpy.types.PropertyGroup):
     preset: EnumProperty(
         name="Quality",
         items=[
-            ("preview", "Preview", "1024 pixel texture"),
+            ("preview", "Preview", "1024 pixel texture, a quarter of the vertices"),
             ("standard", "Standard", "2048 pixel texture"),
             ("best", "Best", "4096 pixel texture"),
         ],
         default="standard",
+    )
+    method: EnumProperty(
+        name="Far side",
+        description="How the side that the camera did not see is found",
+        items=[
+            ("auto", "Automatic", "Guessed with depth, the body's for photos"),
+            ("layers", "Guessed", "A network guesses clothes and hair from the depth"),
+            ("draped", "Body", "The fitted body in clothes as thick as in front"),
+        ],
+        default="auto",
     )
     mask: StringProperty(
         name="Mask",

@@ -17,6 +17,10 @@ from .cli_train import add_train
 from .core.errors import EXIT_OK, EXIT_USAGE, LikenessError
 from .terminal import Terminal
 
+_METHOD_HELP = (
+    "how the surface is found: auto (the best for the input), layers (with depth: a network guesses the far side), "
+    "draped (the far side is the fitted body's)"
+)
 _CAPTURE_HELP = "a folder, a container file (.npz), or a colour image with --depth and --intrinsics"
 
 
@@ -99,7 +103,7 @@ def _add_avatar_command(commands: Any, name: str, target: str, target_help: str,
     command = commands.add_parser(name, help=text, description=text)
     command.add_argument("input", nargs="+" if target == "photos" else None, metavar=target.upper(), help=target_help)
     command.add_argument("--out", required=True, metavar="NAME.avatar", help="the avatar folder")
-    command.add_argument("--method", default="draped", help="draped (the only one in this version)")
+    command.add_argument("--method", default="auto", help=_METHOD_HELP)
     command.add_argument("--name", help="the avatar's name (default: that of the folder)")
     _add_input_options(command)
     _add_job_options(command)

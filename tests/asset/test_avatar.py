@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 import trimesh
 from likeness.asset.bake import bake
-from likeness.asset.build import build_avatar, rest_body, unposed, world_from_capture
+from likeness.asset.build import build_avatar, confidence, rest_body, unposed, world_from_capture
+from likeness.asset.geometry import vertex_normals
 from likeness.asset.glb import split_corners, write_glb
 from likeness.asset.rays import RayScene
 from likeness.asset.render import TexturedMesh, render_mesh
@@ -34,7 +35,7 @@ from likeness.asset.views import (
     render_views,
     resized,
 )
-from likeness.core.avatar import Avatar, read_avatar, write_avatar
+from likeness.core.avatar import GUESSED, MEASURED, SEEN, Avatar, read_avatar, write_avatar
 from likeness.core.camera import Camera
 from likeness.core.errors import LikenessError
 from likeness.core.motion import MotionClip
@@ -99,6 +100,21 @@ def test_the_avatar_bends_as_its_body_does(painted, avatar: Avatar) -> None:
     off = np.linalg.norm(pose_avatar(avatar, pose, np.zeros(3)) - body, axis=1)
     assert np.percentile(off, 99) < 1e-3
     assert np.percentile(np.linalg.norm(plain - body, axis=1), 99) > 0.02
+
+
+def test_confidence_tells_measured_from_seen_from_guessed(painted, avatar: Avatar) -> None:
+    """What turns away from the camera is guessed; what faces it is measured with depth, seen without."""
+    points = painted.surface.vertices
+    away = np.sum(vertex_normals(points, painted.surface.faces) * points, 1) > 0.1 * np.linalg.norm(points, axis=1)
+    depth = painted.capture.depth is not None
+    away &= painted.surface.seen == 0
+    assert away.mean() > 0.3 and (avatar.confidence[away] == GUESSED).all()
+    assert (avatar.confidence[avatar.seen > 0.9] == (MEASURED if depth else SEEN)).all()
+    rng = np.random.default_rng(0)
+    seen, visible = rng.uniform(0, 1, (2, 500))
+    np.testing.assert_array_equal(confidence(seen, visible, True) == MEASURED, seen > 0.5)
+    np.testing.assert_array_equal(confidence(seen, visible, True) == GUESSED, np.maximum(seen, visible) <= 0.5)
+    assert (confidence(seen, visible, False) < MEASURED).all()
 
 
 def test_the_rest_pose_is_the_body_that_was_captured(painted, avatar: Avatar) -> None:

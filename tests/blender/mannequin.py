@@ -120,6 +120,7 @@ def write_mannequin(path: Path, addon, seed: int = 0, lowered_m=(0, 0, 0), finge
         "skin_joints": skin_joints,
         "skin_weights": weights / weights.sum(1, keepdims=True),
         "seen": rng.uniform(0, 1, len(vertices)).astype(np.float32),
+        "confidence": rng.integers(0, 3, len(vertices)).astype(np.uint8),
         "body_part": np.repeat(np.arange(count), 8).astype(np.uint8),
         "textures": {"albedo.png": png(64, 64, colours)},
         "capture": fit.Fit(

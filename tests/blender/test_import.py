@@ -87,16 +87,21 @@ def test_rest_axes_are_square(scene, addon, tmp_path, seed):
     assert np.abs(axes @ axes.transpose(0, 2, 1) - np.eye(3)).max() < 3e-6
 
 
-def test_guessed_surface_is_coloured(scene, addon, mannequin_folder):
-    """Orange where nothing was seen, grey where everything was, in between in between."""
-    body = addon("importer").import_avatar(mannequin_folder).children[0]
-    seen = addon("core.avatar").read_avatar(mannequin_folder).seen
+@pytest.mark.parametrize("old", [False, True])
+def test_guessed_surface_is_coloured(scene, addon, tmp_path, old):
+    """Orange where it was guessed, blue where only seen, grey where measured; old avatars know seen and guessed."""
+    folder = write_mannequin(tmp_path / "Box.avatar", addon, **({"confidence": None} if old else {}))
+    body = addon("importer").import_avatar(folder).children[0]
+    avatar = addon("core.avatar").read_avatar(folder)
+    known = 2 * np.rint(avatar.seen) if old else avatar.confidence
+    assert [2 * d.value for d in body.data.attributes["likeness_confidence"].data] == pytest.approx(known.tolist())
     for _ in range(2):  # painting again replaces
         addon("overlay").paint_guessed(body)
-    colours = np.empty(4 * len(seen), np.float32)
+    colours = np.empty(4 * len(known), np.float32)
     body.data.color_attributes["guessed"].data.foreach_get("color", colours)
-    red_over_blue = colours.reshape(-1, 4)[:, 0] - colours.reshape(-1, 4)[:, 2]
-    assert np.corrcoef(red_over_blue, seen)[0, 1] < -0.999
+    red, green, blue = colours.reshape(-1, 4)[:, :3].T
+    assert (red > 2 * green)[known == 0].all() and (blue > 2 * green)[known == 1].all()
+    assert (np.abs(red - blue) < 0.01)[known == 2].all()
     assert len(body.data.color_attributes) == 1 and body.data.color_attributes.active_color.name == "guessed"
 
 

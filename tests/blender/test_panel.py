@@ -124,9 +124,10 @@ def test_chosen(panel, tmp_path):
     for words in (tmp_path.name, "RGB-D · 640 × 576 · 1.76 m", "Feet are cut off", "about 4 min and 1.6 GB"):
         assert words in drawn.text
     properties = [what for kind, what, _ in drawn.drawn if kind == "prop"]
-    assert {"person", "preset", "unit", "mask", "focal_px"} <= set(properties)
+    assert {"person", "preset", "method", "unit", "mask", "focal_px"} <= set(properties)
+    assert "Guessed with depth" in drawn.text
     panel.session.facts["kind"] = "photo"
-    assert "unit" not in [what for kind, what, _ in panel().drawn if kind == "prop"]
+    assert not {"unit", "method"} & {what for kind, what, _ in panel().drawn if kind == "prop"}
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,21 @@ def test_avatar_round_trip(tmp_path, avatar):
     assert set(head["files"]) == {"mesh.npz", "capture.json", "textures/albedo.png", "previews/front.png"}
 
 
+def test_avatar_knows_how_each_vertex_is_known(tmp_path, avatar):
+    """Classes come back; folders of earlier versions have none, and are read as before."""
+    path = write_avatar(tmp_path / "Ada.avatar", dataclasses.replace(avatar, confidence=np.array([0, 1, 2, 2])))
+    np.testing.assert_array_equal(read_avatar(path, verify=True).confidence, [0, 1, 2, 2])
+    head = json.loads((path / "avatar.json").read_text())
+    assert head["confidence_names"] == ["guessed", "seen", "measured"]
+    for later in ("format_minor", "confidence_names"):
+        del head[later]
+    old = write_avatar(tmp_path / "Old.avatar", avatar)
+    (old / "avatar.json").write_text(
+        json.dumps(head | {"files": json.loads((old / "avatar.json").read_text())["files"]})
+    )
+    assert read_avatar(old, verify=True).confidence is None
+
+
 def test_avatar_of_the_next_format_is_refused_in_a_sentence(tmp_path, avatar):
     path = write_avatar(tmp_path / "Ada.avatar", avatar)
     head = json.loads((path / "avatar.json").read_text())
@@ -88,6 +103,8 @@ def test_damaged_file_is_found(tmp_path, avatar):
         {"skin_weights": np.zeros((4, 4), "f4")},
         {"parents": np.array([-1, 2, 1])},
         {"seen": np.zeros(3, "f4")},
+        {"confidence": np.zeros(3, "u1")},
+        {"confidence": np.full(4, 3, "u1")},
         {"vertices": np.full((4, 3), np.nan, "f4")},
     ],
 )

@@ -88,6 +88,29 @@ def test_cloth_is_found_in_front_and_reaches_the_back(person, draped_person) -> 
     assert figures["silhouette_iou"] > 0.98
 
 
+def test_the_far_side_follows_a_guess(model: BodyModel, person, coarse: None) -> None:
+    """A hump on the back that no camera sees: without a guess it is lost, with one it is there, and nothing else moves.
+
+    The guess has hands and feet too, 4 cm behind the true ones: those stay the body's.
+    """
+    truth, faces, fit = person
+    spine = model.posed(fit.betas, fit.pose, fit.translation)[1][model.joint_names.index("spine2")]
+    away = np.maximum(trimesh.Trimesh(truth, faces, process=False).vertex_normals[:, 2], 0)
+    near = np.exp(-np.sum(((truth - spine) / [0.12, 0.15, 0.3]) ** 2, axis=1))
+    humped = truth + (0.06 * near * away)[:, None] * [0, 0, 1.0]
+    limbs = model.weights[:, [10, 11, *range(20, 52)]].sum(axis=1) > 0.5
+    wrong = humped + (0.04 * limbs)[:, None] * [0, 0, 1.0]
+    guess = CapturedSurface(wrong.astype(np.float32), faces.astype(np.int32), np.zeros(len(wrong), np.float32))
+    capture = photographed(humped, faces)
+    plain, led = (drape(capture, model, fit, guess=told) for told in (None, guess))
+    sound(led)
+    hump = (near * away)[led.body_corners[:, 0]] > 0.5
+    lost, kept = (np.abs(point_to_surface(s.vertices[hump], humped, faces)) for s in (plain, led))
+    assert hump.sum() > 50 and np.median(lost) > 0.025 and np.median(kept) < 0.008
+    ends = limbs[led.body_corners[:, 0]]
+    assert np.percentile(np.linalg.norm(led.vertices - plain.vertices, axis=1)[ends | (led.seen > 0.9)], 95) < 0.005
+
+
 def test_seen_is_what_faces_the_camera(draped_person) -> None:
     surface = draped_person[2]
     mesh = trimesh.Trimesh(surface.vertices, surface.faces, process=False)

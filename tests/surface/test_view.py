@@ -78,6 +78,9 @@ def test_visibility_agrees_with_geometry() -> None:
     hidden = Rays(both.vertices, both.faces).visible()[: len(vertices)]
     axis = np.linalg.norm(vertices[:, :2], axis=1) < 0.1
     assert not hidden[axis].any()
+    # From behind the far cap is in plain view, and the plate hides nothing of it.
+    behind = Rays(both.vertices, both.faces).visible(behind=True)[: len(vertices)]
+    assert behind[cosine < -0.3].all() and not behind[cosine > 0.3].any()
 
 
 def test_render_gives_depth_along_the_optical_axis() -> None:

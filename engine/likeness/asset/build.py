@@ -13,7 +13,7 @@ import trimesh
 
 from .. import __version__
 from ..body.model import BodyModel
-from ..core.avatar import METHODS, Avatar
+from ..core.avatar import GUESSED, MEASURED, METHODS, SEEN, Avatar
 from ..core.capture import Capture
 from ..core.correctives import Correctives, DenseCorrectives
 from ..core.errors import LikenessError
@@ -34,10 +34,12 @@ from .previews import with_previews
 from .texture import encode_png
 from .unpose import unpose
 
-TEXTURE_PX = {"preview": 2048, "standard": 2048, "best": 4096}
+TEXTURE_PX = 2048
 _GLB_CLIP = "walk_02_01"
 _GLB_SECONDS = 4.0
 _CROTCH_BELOW_HIP_M = 0.10
+#: Of a share from 0 to 1.
+_SURE = 0.5
 _STANDING_SHARE = 0.95
 _MOST_TILT = np.deg2rad(25.0)
 #: Pose correctives that move less than this at a right angle cost more than they show; SMPL's own spread each joint's
@@ -73,14 +75,14 @@ def build_avatar(
     """Make the avatar of a captured surface.
 
     surface: in the capture's camera space, metres. fit: the body in that capture. settings: resolved settings, kept in
-    the provenance; `preset` (preview, standard, best) decides the texture's size. The avatar's extra files are
+    the provenance; `texture_px` is the texture's side. The avatar's extra files are
     capture_surface.ply, avatar.glb and previews/*.png. Raises LikenessError("body.*", "usage.method") and what
     `report` raises.
     """
     if method not in METHODS:
         raise LikenessError("usage.method", f"There is no method {method}.", f"Choose one of: {', '.join(METHODS)}.")
     watch = _Stopwatch()
-    size = TEXTURE_PX.get(str(settings.get("preset", "standard")), TEXTURE_PX["standard"])
+    size = int(settings.get("texture_px", TEXTURE_PX))
     with watch.stage("unpose"):
         report(0.02, "Taking the surface out of its pose")
         surface = complete(surface, model, fit)
@@ -111,6 +113,7 @@ def build_avatar(
         quality={**skinned.figures, **baked.figures, "confidence": dict(fit.confidence), **fit.residuals},
         licences=_licences(model),
         correctives=skinned.correctives,
+        confidence=confidence(surface.seen, baked.visible, capture.depth is not None),
         extra={"capture_surface.ply": surface_ply(surface, baked)},
     )
     with watch.stage("glb"):
@@ -120,6 +123,12 @@ def build_avatar(
         avatar = with_previews(avatar, report=part(report, 0.88, 1.0))
     report(1.0, "Avatar built")
     return replace(avatar, provenance=_provenance(capture, settings, watch))
+
+
+def confidence(seen: np.ndarray, visible: np.ndarray, depth: bool) -> np.ndarray:
+    """(V,) u8 of core.avatar's classes. seen (V,): as CapturedSurface has it; visible (V,): the picture shows it."""
+    measured = (seen > _SURE) & depth
+    return np.where(measured, MEASURED, np.where((visible > _SURE) | (seen > _SURE), SEEN, GUESSED)).astype(np.uint8)
 
 
 @dataclass(frozen=True)

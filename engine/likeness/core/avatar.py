@@ -16,8 +16,14 @@ from .files import new_folder, read_json, read_npz, sha256
 from .fit import Fit
 
 FORMAT_VERSION = 1
-METHODS = ("anim", "elicit", "draped", "rigged")
+#: Additions that older readers may ignore: 1 brought the vertices' `confidence`.
+FORMAT_MINOR = 1
+METHODS = ("anim", "elicit", "layers", "draped", "rigged")
 SUFFIX = ".avatar"
+#: What the numbers of `confidence` mean. Guessed: nothing was seen there. Seen: the colour was, the place was not
+#: measured. Measured: depth was read there.
+CONFIDENCE_NAMES = ("guessed", "seen", "measured")
+GUESSED, SEEN, MEASURED = range(3)
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,7 @@ class Avatar:
     textures: file name -> PNG bytes. capture: the fitted pose in the capture; world_from_capture (4, 4) puts the
     capture's camera space upright on the floor. correctives: pose correctives of the vertices, or None; directions are
     kept in half precision. extra: further files by relative path (GLB, surface, previews).
+    confidence (V,) u8: how each vertex is known, index into CONFIDENCE_NAMES; None in avatars of earlier versions.
     """
 
     name: str
@@ -54,6 +61,7 @@ class Avatar:
     quality: dict[str, Any] = field(default_factory=dict)
     licences: list[dict[str, str]] = field(default_factory=list)
     correctives: Correctives | None = None
+    confidence: np.ndarray | None = None
     extra: dict[str, bytes] = field(default_factory=dict)
 
 
@@ -72,16 +80,18 @@ def write_avatar(path: Path, avatar: Avatar) -> Path:
 def _encode(avatar: Avatar) -> dict[str, bytes]:
     """All files of the folder; `avatar.json` last, since it holds the hashes of the others."""
     buffer = io.BytesIO()
-    np.savez_compressed(
-        buffer,
-        vertices=avatar.vertices.astype(np.float32),
-        faces=avatar.faces.astype(np.int32),
-        corner_uvs=avatar.corner_uvs.astype(np.float32),
-        skin_joints=avatar.skin_joints.astype(np.uint16),
-        skin_weights=avatar.skin_weights.astype(np.float32),
-        seen=avatar.seen.astype(np.float32),
-        body_part=avatar.body_part.astype(np.uint8),
-    )
+    arrays: dict[str, Any] = {
+        "vertices": avatar.vertices.astype(np.float32),
+        "faces": avatar.faces.astype(np.int32),
+        "corner_uvs": avatar.corner_uvs.astype(np.float32),
+        "skin_joints": avatar.skin_joints.astype(np.uint16),
+        "skin_weights": avatar.skin_weights.astype(np.float32),
+        "seen": avatar.seen.astype(np.float32),
+        "body_part": avatar.body_part.astype(np.uint8),
+    }
+    if avatar.confidence is not None:
+        arrays["confidence"] = avatar.confidence.astype(np.uint8)
+    np.savez_compressed(buffer, **arrays)
     capture = avatar.capture.to_dict()
     capture["world_from_capture"] = np.asarray(avatar.world_from_capture, np.float64).round(7).tolist()
     files = {"mesh.npz": buffer.getvalue(), "capture.json": (json.dumps(capture, indent=1) + "\n").encode()}
@@ -91,6 +101,7 @@ def _encode(avatar: Avatar) -> dict[str, bytes]:
     files |= avatar.extra
     head = {
         "format_version": FORMAT_VERSION,
+        "format_minor": FORMAT_MINOR,
         "name": avatar.name,
         "method": avatar.method,
         "body_model": avatar.body_model,
@@ -99,6 +110,7 @@ def _encode(avatar: Avatar) -> dict[str, bytes]:
         "parents": [int(p) for p in avatar.parents],
         "rest_joints": np.asarray(avatar.rest_joints, np.float64).round(7).tolist(),
         "part_names": list(avatar.part_names),
+        "confidence_names": list(CONFIDENCE_NAMES),
         "files": {name: sha256(data) for name, data in sorted(files.items())},
         "provenance": avatar.provenance,
         "quality": avatar.quality,
@@ -170,6 +182,7 @@ def read_avatar(path: Path, *, verify: bool = False) -> Avatar:
             quality=dict(head["quality"]),
             licences=list(head["licences"]),
             correctives=_read_shapes(path) if "shapes.npz" in listed else None,
+            confidence=mesh.get("confidence"),
             **arrays,
         )
     except OSError as error:
@@ -184,7 +197,7 @@ _MESH_ARRAYS = ("vertices", "faces", "corner_uvs", "skin_joints", "skin_weights"
 
 _SHAPES = {"corrective_vertices": (1, "iu"), "corrective_joints": (1, "iu"), "corrective_directions": (3, "f")}
 
-_INDICES = ("faces", "skin_joints", "body_part", "parents")
+_INDICES = ("faces", "skin_joints", "body_part", "parents", "confidence")
 
 
 def _read_shapes(path: Path) -> Correctives | None:
@@ -225,6 +238,8 @@ def _check(path: Path, avatar: Avatar) -> None:
         "rest_joints": (joints, 3),
         "parents": (joints,),
     }
+    if avatar.confidence is not None:
+        shapes["confidence"] = (vertices,)
     for name, shape in shapes.items():
         array = getattr(avatar, name)
         if array.shape != shape:
@@ -235,6 +250,8 @@ def _check(path: Path, avatar: Avatar) -> None:
         raise _refuse(path, "its faces name vertices that do not exist")
     if vertices and avatar.skin_joints.max() >= joints:
         raise _refuse(path, "its weights name joints that do not exist")
+    if vertices and avatar.confidence is not None and not 0 <= avatar.confidence.max() < len(CONFIDENCE_NAMES):
+        raise _refuse(path, "its confidence names a class that does not exist")
     if any(not -1 <= int(p) < j for j, p in enumerate(avatar.parents)):
         raise _refuse(path, "its joints are not in order from the root")
     numbers = [avatar.vertices, avatar.skin_weights, avatar.rest_joints, avatar.corner_uvs]

@@ -14,20 +14,23 @@ import numpy as np
 from .. import __version__
 from ..asset.build import build_avatar
 from ..asset.texture import encode_png
+from ..body.model import BodyModel
 from ..core.avatar import Avatar, write_avatar
 from ..core.capture import Capture
 from ..core.errors import CANCELLED, LikenessError
 from ..core.files import write_bytes
 from ..core.fit import Fit
 from ..core.job import JobFolder
+from ..core.progress import Report
 from ..core.surface import CapturedSurface
 from ..surface.draped import drape
 from ..surface.evaluation.quality import surface_quality
+from ..surface.layers.predict import predict_layers
 from .body_stage import capture_picture, fit_person, overlay_picture, read_for
 from .defect import as_likeness_error
 from .device import resolve_device
 from .progress import Emit, Tracker
-from .request import AvatarRequest
+from .request import PRESETS, AvatarRequest
 from .weights import weight_hashes
 
 log = logging.getLogger("likeness")
@@ -63,6 +66,7 @@ def run_avatar_job(request: AvatarRequest, emit: Emit, cancel: threading.Event |
         resolve_device(request.device)
         with tracker.stage("read"):
             capture = read_for(request)
+            request.method_for(capture)
         folder = JobFolder.create(request.job_path, _job_record(request, capture))
         avatar = _make(request, capture, folder, tracker)
         with tracker.stage("write"):
@@ -96,7 +100,7 @@ def _make(request: AvatarRequest, capture: Capture, folder: JobFolder, tracker: 
         tracker.preview = folder.path / "overlay.png"
         write_bytes(tracker.preview, overlay)
     with tracker.stage("surface") as report:
-        surface = _load_surface(folder) or drape(capture, model, fit, report=report)
+        surface = _load_surface(folder) or _surface(request, capture, model, fit, report)
         arrays = {f.name: getattr(surface, f.name) for f in fields(surface)}
         folder.save_checkpoint("surface", {name: array for name, array in arrays.items() if array is not None})
     with tracker.stage("colour") as report:
@@ -106,7 +110,7 @@ def _make(request: AvatarRequest, capture: Capture, folder: JobFolder, tracker: 
             model,
             fit,
             name=request.avatar_name,
-            method=request.method,
+            method=request.method_for(capture),
             settings=request.settings(),
             report=report,
         )
@@ -122,6 +126,15 @@ def _make(request: AvatarRequest, capture: Capture, folder: JobFolder, tracker: 
     }
     extra = dict(avatar.extra) | {"previews/overlay.png": overlay, "previews/capture.jpg": capture_picture(capture)}
     return replace(avatar, quality=quality, provenance=provenance, extra=extra)
+
+
+def _surface(request: AvatarRequest, capture: Capture, model: BodyModel, fit: Fit, report: Report) -> CapturedSurface:
+    """The person's surface on the body's topology, in the capture's camera space."""
+    guess = None
+    if request.method_for(capture) == "layers":
+        report(0.0, "Guessing the far side")
+        guess = predict_layers(capture, fit, model=model)
+    return drape(capture, model, fit, guess=guess, edge_m=PRESETS[request.preset].edge_m, report=report)
 
 
 def _json(fit: Fit) -> bytes:

@@ -15,21 +15,22 @@ from ..core.capture import Capture
 from ..core.errors import LikenessError
 from ..core.fit_file import fit_path
 
-Method = Literal["draped"]
+Method = Literal["auto", "layers", "draped"]
 PresetName = Literal["preview", "standard", "best"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
 
 class Preset(msgspec.Struct, frozen=True):
-    """How much work a result is worth."""
+    """How much work a result is worth. texture_px: side of the texture. edge_m: longest edge of the surface's mesh."""
 
     texture_px: int
+    edge_m: float
 
 
 PRESETS: dict[str, Preset] = {
-    "preview": Preset(texture_px=1024),
-    "standard": Preset(texture_px=2048),
-    "best": Preset(texture_px=4096),
+    "preview": Preset(texture_px=1024, edge_m=0.024),
+    "standard": Preset(texture_px=2048, edge_m=0.012),
+    "best": Preset(texture_px=4096, edge_m=0.012),
 }
 
 
@@ -39,6 +40,7 @@ class AvatarRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     out: the avatar folder itself. depth, intrinsics, mask: files. body: a fit, or SMPL's parameters. keypoints: a file
     of joints in the picture. body_model: SMPL's file, else the body that ships. unit: of the depth, where its file does
     not say. focal_px: of a photo. person: which of several people, from 0. height_m: theirs; photos show no size.
+    method: how the surface is found; `auto` is the best for the input.
     """
 
     out: str
@@ -54,7 +56,7 @@ class AvatarRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     focal_px: float | None = None
     person: int = 0
     height_m: float | None = None
-    method: Method = "draped"
+    method: Method = "auto"
     preset: PresetName = "standard"
     device: Device = "auto"
     seed: int = 0
@@ -76,6 +78,19 @@ class AvatarRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     def job_path(self) -> Path:
         """The job folder: the one that was asked for, else beside the result."""
         return Path(self.job_dir).expanduser() if self.job_dir else self.out_path.with_name(self.out_path.name + ".job")
+
+    def method_for(self, capture: Capture) -> str:
+        """The method that makes this capture's surface. Raises LikenessError("usage.method")."""
+        measured = bool(capture.valid.any())
+        if self.method == "auto":
+            return "layers" if measured else "draped"
+        if self.method == "layers" and not measured:
+            raise LikenessError(
+                "usage.method",
+                f"{capture.name}: the method layers needs depth on the person, and there is none.",
+                "Leave --method out, or choose draped.",
+            )
+        return self.method
 
     def settings(self) -> dict[str, Any]:
         """What decides the outcome, without any path: goes into the avatar's provenance."""
@@ -113,7 +128,7 @@ def avatar_request(params: dict[str, Any], *, several_photos: bool = False) -> A
         raise LikenessError(
             "usage.method",
             f"The method {params['method']} is not part of this version.",
-            "Leave --method out, or choose draped.",
+            "Leave --method out, or choose layers or draped.",
         )
     try:
         request = msgspec.convert(params, AvatarRequest)

@@ -68,26 +68,25 @@ def sample_depth(depth: DepthMap, uv: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return np.where(good, total / np.maximum(weight, 1e-9), 0.0), np.where(good, trust, 0.0)
 
 
-def depth_labels(view: View, vertices: np.ndarray, visible: np.ndarray, joint: np.ndarray) -> np.ndarray:
+def depth_labels(depth: DepthMap, vertices: np.ndarray, visible: np.ndarray, joint: np.ndarray) -> np.ndarray:
     """(H, W) i64: joint of the visible vertex that is nearest in space to each depth reading, -1 without a reading.
 
     joint (V,) is each vertex's strongest joint. Nearest in space and not in the picture: a forearm before the belly
     labels its own readings and leaves the belly's alone.
     """
-    assert view.depth is not None
-    out = np.full(view.mask.shape, -1, np.int64)
-    rows, cols = np.nonzero(view.depth.depth > 0)
+    out = np.full(depth.depth.shape, -1, np.int64)
+    rows, cols = np.nonzero(depth.depth > 0)
     chosen = np.flatnonzero(visible)
     if len(rows) == 0 or len(chosen) == 0:
         return out
     step = int(np.ceil(np.sqrt(max(1.0, len(rows) / MAX_LABELLED))))
     kept = (rows % step == 0) & (cols % step == 0)
-    nearest = cKDTree(vertices[chosen]).query(view.depth.points[rows[kept], cols[kept]])[1]
+    nearest = cKDTree(vertices[chosen]).query(depth.points[rows[kept], cols[kept]])[1]
     out[rows[kept], cols[kept]] = joint[chosen[nearest]]
     if step > 1:
         missing = out < 0
         index = ndimage.distance_transform_edt(missing, return_distances=False, return_indices=True)
-        out = np.where(view.depth.depth > 0, out[tuple(index)], -1)
+        out = np.where(depth.depth > 0, out[tuple(index)], -1)
     return out
 
 
@@ -98,27 +97,29 @@ def depth_wishes(
     joint: np.ndarray,
     neighbours: np.ndarray,
     gate_m: float,
+    *,
+    far: DepthMap | None = None,
 ) -> Wishes:
     """Movements along the ray to the measured depth, for visible vertices that face the camera.
 
     normals (V, 3) outward; neighbours (J, J) from joint_neighbours. A reading further than `gate_m` from the vertex,
-    of another body part, or with a normal more than 75 degrees off is another surface and is left alone.
+    of another body part, or with a normal more than 75 degrees off is another surface and is left alone. far: a map of
+    the side that faces away, with normals that do; then it is about the vertices that are in plain view from behind.
     """
-    depth, vertices = view.depth, rays.vertices.astype(np.float64)
+    depth, vertices = far or view.depth, rays.vertices.astype(np.float64)
     none = np.zeros_like(vertices)
     if depth is None:
         return Wishes(none, np.zeros(len(vertices)), none, np.zeros(len(vertices)))
-    visible = rays.visible()
+    visible = rays.visible(behind=far is not None)
     uv = view.camera.project(vertices)
     z, trust = sample_depth(depth, uv)
     move = vertices * (z / np.maximum(vertices[:, 2], 1e-6) - 1)[:, None]
-    col = np.clip(np.rint(uv[:, 0]).astype(int), 0, view.mask.shape[1] - 1)
-    row = np.clip(np.rint(uv[:, 1]).astype(int), 0, view.mask.shape[0] - 1)
+    row, col = _pixel(uv, depth.depth.shape)
     measured = depth.normals[row, col]
-    toward = -vertices / np.linalg.norm(vertices, axis=1, keepdims=True)
+    toward = (vertices if far is not None else -vertices) / np.linalg.norm(vertices, axis=1, keepdims=True)
     facing = np.clip((np.sum(normals * toward, axis=1) - 0.05) / 0.25, 0, 1)
     agree = np.clip((np.sum(normals * measured, axis=1) - 0.25) / 0.35, 0, 1)
-    label = depth_labels(view, vertices, visible & (facing > 0), joint)[row, col]
+    label = depth_labels(depth, vertices, visible & (facing > 0), joint)[row, col]
     same = (label >= 0) & neighbours[np.maximum(label, 0), joint]
     # Distance to the measured plane, not along the ray: at grazing incidence the two differ by a lot.
     plane = np.abs(np.sum(move * measured, axis=1))

@@ -1,12 +1,14 @@
 """The fitted body, draped over what the camera measured: depth where there is some, the outline everywhere.
 
-Neither ANIM nor ELICIT: the instant preview, the fallback, and the baseline that both have to beat.
+The far side, which nobody saw, follows a guessed surface where there is one: then the two-layer network's or ANIM's
+surface becomes one that bends, with the body's topology, arms apart from the trunk and legs from each other. Without a
+guess this is the fallback and the baseline that both have to beat.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sparse
@@ -14,6 +16,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from likeness.body.model import BodyModel, Folding
+from likeness.core.camera import Camera
 from likeness.core.capture import Capture
 from likeness.core.errors import LikenessError
 from likeness.core.fit import Fit
@@ -23,6 +26,7 @@ from likeness.core.surface import CapturedSurface
 from .bones import BoneCorrection
 from .cloth import dressed, levelling, taut_cloth, toe_caps
 from .correspond import Wishes, depth_wishes, joint_neighbours, outline_inside, outline_wishes
+from .depthmap import DepthMap, prepare_depth
 from .refine import DrapeMesh, body_corners, refine_long_edges, vertex_normals
 from .repair import calm
 from .solve import SmoothField
@@ -55,6 +59,11 @@ FOOT_LENGTH_M = 0.03
 NOISE_M = 0.0012
 HOLD = 0.05
 HOLD_BELOW_M = 0.08
+# A guess of the far side weighs less than a reading, tells no finer folds than FAR_LENGTH_M, and where it is farther
+# from the body than the gate it took another limb for this one.
+FAR_SAY = 0.3
+FAR_GATE_M = 0.10
+FAR_LENGTH_M = 0.02
 
 
 @dataclass(frozen=True)
@@ -73,9 +82,19 @@ class _Skin:
     face: np.ndarray
 
 
-def drape(capture: Capture, model: BodyModel, fit: Fit, *, report: Report = quiet) -> CapturedSurface:
+def drape(
+    capture: Capture,
+    model: BodyModel,
+    fit: Fit,
+    *,
+    guess: CapturedSurface | None = None,
+    edge_m: float | None = None,
+    report: Report = quiet,
+) -> CapturedSurface:
     """Drape the fitted body over a capture.
 
+    guess: a closed surface of the person in the capture's camera space, whose far side the drape follows. edge_m:
+    longest edge of the result's mesh, MAX_EDGE_M unless said.
     Returns a surface on the body's topology with long edges split (about 50 000 vertices), camera space, metres.
     `seen` is 1 where a vertex was measured (photo: is in plain view), 0 where it follows its surroundings.
     Raises LikenessError capture.empty_mask when the mask is empty, body.fit when the fit is not one of this model.
@@ -85,14 +104,15 @@ def drape(capture: Capture, model: BodyModel, fit: Fit, *, report: Report = quie
             "capture.empty_mask", f"{capture.name}: the mask shows nobody.", "Give a mask that is white on the person."
         )
     report(0.0, "Preparing the body")
-    mesh, joints = posed_mesh(model, fit)
+    mesh, joints = posed_mesh(model, fit, edge_m)
     main = _largest_component(mesh.faces, len(mesh.vertices))
     view = make_view(capture)
     body, faces = mesh.vertices[main], _submesh(mesh.faces, main)
     # A finger is two pixels wide: what a capture tells of a hand, it tells of the whole hand.
     fold = Folding.of(model)
     weights, names = fold.weights(mesh.weights[main]), fold.joint_names
-    drape_job = _Drape(view, body, faces, _skin(fold, weights), report)
+    far = None if guess is None else far_side(guess, view.camera)
+    drape_job = _Drape(view, far, body, faces, _skin(fold, weights), report)
     drape_job.follow_bones(
         BoneCorrection(body, drape_job.broad_normals(), weights, joints[fold.kept], fold.parents, names)
     )
@@ -120,8 +140,11 @@ def drape(capture: Capture, model: BodyModel, fit: Fit, *, report: Report = quie
     )
 
 
-def posed_mesh(model: BodyModel, fit: Fit) -> tuple[DrapeMesh, np.ndarray]:
-    """The fitted body with long edges split, and its (J, 3) posed joints. Raises LikenessError body.fit."""
+def posed_mesh(model: BodyModel, fit: Fit, edge_m: float | None = None) -> tuple[DrapeMesh, np.ndarray]:
+    """The fitted body with edges over `edge_m` (else MAX_EDGE_M) split, and its (J, 3) posed joints.
+
+    Raises LikenessError body.fit.
+    """
     joints_expected = len(model.parents)
     if fit.pose.shape != (joints_expected, 3):
         raise LikenessError(
@@ -141,14 +164,24 @@ def posed_mesh(model: BodyModel, fit: Fit) -> tuple[DrapeMesh, np.ndarray]:
         parts=np.asarray(model.parts, np.uint8),
         origin=sparse.eye_array(len(vertices), format="csr"),
     )
-    return refine_long_edges(mesh, MAX_EDGE_M), np.asarray(joints, np.float64)
+    return refine_long_edges(mesh, edge_m or MAX_EDGE_M), np.asarray(joints, np.float64)
+
+
+def far_side(guess: CapturedSurface, camera: Camera) -> DepthMap:
+    """The side of a closed surface that faces away from a camera, as a depth map whose normals face away too."""
+    last, _ = Rays(guess.vertices, guess.faces).passed(camera, behind=True)
+    seen = prepare_depth(last, camera)
+    return replace(seen, normals=-seen.normals)
 
 
 class _Drape:
     """One drape in progress: the current vertices of one connected, closed mesh."""
 
-    def __init__(self, view: View, body: np.ndarray, faces: np.ndarray, skin: _Skin, report: Report) -> None:
+    def __init__(
+        self, view: View, far: DepthMap | None, body: np.ndarray, faces: np.ndarray, skin: _Skin, report: Report
+    ) -> None:
         self.vertices = self._body = body
+        self._far = far
         self._view, self._faces, self._skin, self._report = view, faces, skin, report
         self._field = SmoothField(body, faces)
         self._rounds = len(BONE_GATES_M) + len(THICKNESS_ROUNDS) + len(FREE_ROUNDS) + len(FINE_ROUNDS)
@@ -184,11 +217,12 @@ class _Drape:
             self._tick("Finding the thickness of the clothes")
             current = vertex_normals(self.vertices, self._faces)
             depth, outline = self._wishes(current, gate, reach)
+            far = self._far_wishes(current, gate)
             if not self._misfit_weight.any():
                 self._misfit = np.abs(np.sum(depth.normal * depth.move, axis=1))
                 self._misfit_weight = depth.weight
             want, weight = np.zeros(len(base)), np.zeros(len(base))
-            for wish, factor, least in ((depth, 1.0, 0.3), (outline, OUTLINE_WEIGHT, 0.5)):
+            for wish, factor, least in ((depth, 1.0, 0.3), (outline, OUTLINE_WEIGHT, 0.5), (far, 1.0, 0.3)):
                 cosine = np.sum(normals * wish.normal, axis=1)
                 step = np.sum(wish.normal * wish.move, axis=1) / np.where(np.abs(cosine) > least, cosine, 1.0)
                 share = np.where(np.abs(cosine) > least, factor * wish.weight, 0.0)
@@ -229,6 +263,10 @@ class _Drape:
                 depth_weight = depth.weight * trust
                 step = depth_weight[:, None] * along + OUTLINE_WEIGHT * outline.weight[:, None] * outline.move
                 weight = depth_weight + OUTLINE_WEIGHT * outline.weight
+                if self._far is not None and length >= FAR_LENGTH_M:
+                    far = self._far_wishes(vertex_normals(self.vertices, self._faces), gate)
+                    step += far.weight[:, None] * np.sum(far.normal * far.move, axis=1, keepdims=True) * far.normal
+                    weight = weight + far.weight
                 step = _clamped(step / np.maximum(weight, 1e-9)[:, None], MAX_STEP_M)
                 # What nothing measures stays where the coarser rounds left it: else each tremor of the outline would
                 # run round the back as a ripple.
@@ -260,17 +298,29 @@ class _Drape:
         facing = np.clip((np.sum(normals * toward, axis=1) - 0.1) / 0.3, 0, 1) * rays.visible()
         if self._view.depth is None:
             return facing * outline_inside(self._view, self.vertices)
-        depth = depth_wishes(self._view, rays, normals, self._skin.joint, self._skin.neighbours, 0.04)
+        depth = self._depth_wishes(rays, normals, 0.04)
         off = np.abs(np.sum(depth.normal * depth.move, axis=1))
         return facing * np.clip((0.016 - off) / 0.008, 0, 1) * np.clip(depth.weight / 0.2, 0, 1)
 
     def _wishes(self, normals: np.ndarray, gate: float, reach: float, hands: float = 1.0) -> tuple[Wishes, Wishes]:
         """What depth and outline ask for; `hands` scales the say of the hands' own vertices."""
         rays = Rays(self.vertices, self._faces)
-        depth = depth_wishes(self._view, rays, normals, self._skin.joint, self._skin.neighbours, gate)
+        depth = self._depth_wishes(rays, normals, gate)
         outline = outline_wishes(self._view, rays, normals, reach, max(gate, 0.10))
         say = 1 - (1 - hands) * self._skin.bare
         return _scaled(depth, say), _scaled(outline, say * (1 - (1 - FOOT_OUTLINE_SAY) * self._skin.foot))
+
+    def _depth_wishes(self, rays: Rays, normals: np.ndarray, gate: float) -> Wishes:
+        return depth_wishes(self._view, rays, normals, self._skin.joint, self._skin.neighbours, gate)
+
+    def _far_wishes(self, normals: np.ndarray, gate: float) -> Wishes:
+        """What the guessed far side asks for; hands and feet stay the body's."""
+        rays, skin = Rays(self.vertices, self._faces), self._skin
+        if self._far is None:
+            none = np.zeros(len(normals))
+            return Wishes(np.zeros_like(normals), none, np.zeros_like(normals), none)
+        far = depth_wishes(self._view, rays, normals, skin.joint, skin.neighbours, min(gate, FAR_GATE_M), far=self._far)
+        return _scaled(far, FAR_SAY * (1 - skin.bare) * (1 - skin.foot))
 
     def _tick(self, message: str) -> None:
         self._report(0.05 + 0.9 * self._done / self._rounds, message)

@@ -97,10 +97,13 @@ class Rays:
             reach = np.where(found, reach, 0.0)
         return out[0], np.where(out[0] > 0, out[1], 0.0)
 
-    def visible(self, tolerance_m: float = 0.004) -> np.ndarray:
-        """(V,) bool: vertices that nothing hides from the camera."""
+    def visible(self, tolerance_m: float = 0.004, *, behind: bool = False) -> np.ndarray:
+        """(V,) bool: vertices that nothing hides from the camera; behind: that nothing lies behind, seen from it."""
         distance = np.linalg.norm(self.vertices, axis=1)
-        face, reach = self.cast(self.vertices / np.maximum(distance[:, None], 1e-9))
+        directions = self.vertices / np.maximum(distance[:, None], 1e-9)
+        if behind:
+            return self.cast(directions, self.vertices + tolerance_m * directions)[0] < 0
+        face, reach = self.cast(directions)
         return (face < 0) | (reach >= distance - tolerance_m)
 
     def render(self, camera: Camera) -> tuple[np.ndarray, np.ndarray]:

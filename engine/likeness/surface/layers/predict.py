@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from likeness.body.model import BodyModel
 from likeness.core.camera import Camera
 from likeness.core.capture import Capture
 from likeness.core.errors import LikenessError
@@ -103,13 +104,15 @@ def predict_layers(
     *,
     form: Literal["volume", "slab"] = "volume",
     device: str = "cpu",
+    model: BodyModel | None = None,
 ) -> CapturedSurface:
     """The two-layer network's surface, closed, camera space, metres.
 
     form: 'volume' opens the air between limbs; 'slab' joins front and back everywhere, at the picture's resolution.
-    fit: the capture's fitted body, if there is one. Raises LikenessError("capture.no_depth"), ("input.weights").
+    fit: the capture's fitted body, if there is one; model: its body model where that is not the one that ships.
+    Raises LikenessError("capture.no_depth"), ("input.weights").
     """
-    body = None if fit is None else body_of(fit)
+    body = None if fit is None else body_of(fit, model)
     layers = guess_layers(capture, body, load_network(Path(weights), device))[0]
     if form == "slab":
         return slab(layers.front, layers.back, layers.mask, layers.measured.astype(float), layers.camera)
@@ -119,9 +122,9 @@ def predict_layers(
     )
 
 
-def body_of(fit: Fit) -> Body:
-    """The fitted bare body."""
-    vertices, faces = fit_surface(fit)
+def body_of(fit: Fit, model: BodyModel | None = None) -> Body:
+    """The fitted bare body; see `fit_surface`."""
+    vertices, faces = fit_surface(fit, model)
     return lambda camera: body_hits(vertices, faces, camera)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from likeness.body.model import load_default
+from likeness.body.model import BodyModel, load_default
 from likeness.core.camera import Camera
 from likeness.core.fit import Fit
 from likeness.surface.layers.crop import JUMP_M
@@ -109,9 +109,10 @@ def grown(gap: Gap, front: NDArray, back: NDArray, mask: NDArray[np.bool_], tube
     return _opened(front, back, start, np.where(gap.open, gap.stop, gap.stop[place]), deep | gap.open)
 
 
-def fit_surface(fit: Fit) -> tuple[NDArray, NDArray]:
-    """The fitted bare body's vertices (V, 3) in camera space and faces."""
-    model = load_default("smpl" if len(fit.pose) == 24 else "smplh", betas=max(20, len(fit.betas)))
+def fit_surface(fit: Fit, model: BodyModel | None = None) -> tuple[NDArray, NDArray]:
+    """The fitted bare body's vertices (V, 3) in camera space and faces; without a model that of the body that ships."""
+    if model is None:
+        model = load_default("smpl" if len(fit.pose) == 24 else "smplh", fit.people, max(20, len(fit.betas)))
     return model.posed(fit.betas, fit.pose, fit.translation)[0], model.faces
 
 
