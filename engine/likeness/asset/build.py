@@ -223,9 +223,12 @@ def world_from_capture(capture: Capture, model: BodyModel, fit: Fit, vertices: n
 def upwards(capture: Capture, model: BodyModel, fit: Fit) -> np.ndarray:
     """(3,) float64 unit vector in camera space away from the floor.
 
-    A capture that measured it knows best. Else the camera may have been tilted: somebody who stands on straight legs
-    has the head above the ankles, and that line is believed where it is near the picture's vertical.
+    A fit that found the floor knows best, then a capture that measured it. Else the camera may have been tilted:
+    somebody who stands on straight legs has the head above the ankles, and that line is believed where it is near the
+    picture's vertical.
     """
+    if fit.up is not None:
+        return np.asarray(fit.up, np.float64) / np.linalg.norm(fit.up)
     up = np.asarray(capture.up, np.float64)
     up = up / np.linalg.norm(up)
     if not np.array_equal(up, (0.0, -1.0, 0.0)):

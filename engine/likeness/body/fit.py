@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from likeness.body.corrector import Guess, correct
 from likeness.body.fit_cloth import SHARE_SIGMA, Cloth
+from likeness.body.fit_floor import add_balance, add_camera_prior, add_floor, floored, upright
 from likeness.body.fit_focal import LOG_RATIOS, STEPS, likely, moved_away, refocused
 from likeness.body.fit_guess import add_guess, state_of
 from likeness.body.fit_observe import Evidence, observe
@@ -19,7 +20,6 @@ from likeness.body.fit_sure import confidence, seen_evidence
 from likeness.body.fit_system import System, minimise
 from likeness.body.fit_terms import (
     LandmarkTerm,
-    add_balance,
     add_edge,
     add_front,
     add_near,
@@ -66,6 +66,7 @@ PHOTO_ROUNDS = (
     Round(8, 0.2, 0.02, 1.0, 0.7, 1.5),
 )
 SURFACE_WEIGHT, FRONT_WEIGHT, OVERFLOW_WEIGHT, EDGE_WEIGHT, BALANCE_WEIGHT = 250.0, 60.0, 200.0, 60.0, 6.0
+FLOOR_WEIGHT, CAMERA_WEIGHT = 2.0, 1.0
 # Left and right are exchanged in a photo only where that lowers the energy by this much: without depth a pose is nearly
 # as good seen from behind, and BlazePose is right far more often than not.
 SWAP_GAIN, SWAP_GAIN_PHOTO = 8.0, 20.0
@@ -232,6 +233,7 @@ class Fitter:
             height_m=self.height_m,
         )  # fmt: skip
         state = moved_away(trial.state, self.points.posed(trial.state).places[0], log_ratio)
+        state = floored(trial.evidence, self.points.posed(state))
         return other, replace(trial, evidence=replace(trial.evidence, camera=camera), state=state)
 
     def best_guess(self, evidence: Evidence) -> Trial:
@@ -263,7 +265,7 @@ class Fitter:
             self._priors(system, posed, 1.0, 2.0)
             return system
 
-        start = state_of(self.guess, evidence, self.points)
+        start = floored(evidence, self.points.posed(state_of(self.guess, evidence, self.points)))
         fixed = np.zeros(unknowns(self.model.betas_count), bool)
         return Trial(name, evidence, *minimise(build, start, 8, self._tick("Posing the body"), fixed))
 
@@ -319,7 +321,7 @@ class Fitter:
         shared = min(len(betas), len(start.betas))
         betas[:shared] = start.betas[:shared]
         state = State(rodrigues(pose[0]), pose, start.translation.astype(np.float64), betas)
-        return Trial("given", evidence, state, near=pose)
+        return Trial("given", evidence, floored(evidence, self.points.posed(state)), near=pose)
 
     def refined(self, trial: Trial, rounds: tuple[Round, ...], fixed: np.ndarray | None = None) -> Trial:
         """Everything against outline, depth and landmarks; unknowns in `fixed` (P,) bool stay."""
@@ -382,11 +384,13 @@ class Fitter:
         return system
 
     def _standing(self, system: System, evidence: Evidence, posed: Posed) -> None:
-        """A photo does not show whether somebody leans towards it; people whose feet are seen stand over them."""
+        """A photo does not show whether somebody leans towards it; people whose feet are seen stand on them, level."""
         if not evidence.has_depth:
             seen = float(evidence.trust[[27, 28, 31, 32]].max())
             rows = np.arange(0, len(posed.vertices), 10)
             add_balance(system, evidence, posed, rows, BALANCE_WEIGHT * seen)
+            add_floor(system, evidence, posed, FLOOR_WEIGHT)
+            add_camera_prior(system, posed.state, CAMERA_WEIGHT)
 
     def _priors(self, system: System, posed: Posed, prior: float, shape: float) -> None:
         if self.guess is not None:
@@ -468,4 +472,6 @@ class Fitter:
             confidence=self._confidence(trial, posed, matcher),
             residuals=residuals,
             people=self.people,
+            # Depth has shown it to whoever read the capture.
+            up=None if evidence.has_depth else upright(evidence, trial.state).astype(np.float32),
         )

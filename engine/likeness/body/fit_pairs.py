@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from likeness.body.fit_observe import Evidence
-from likeness.body.fit_points import BodyPoints, Posed
+from likeness.body.fit_points import BodyPoints, Posed, sole_vertices
 from likeness.body.lbs import with_landmarks
 from likeness.body.model import BodyModel
 from scipy.spatial import cKDTree
@@ -89,10 +89,11 @@ class Matcher:
 
 
 def fit_points(model: BodyModel) -> BodyPoints:
-    """The vertices that fits look at: spread over the body, with those of BlazePose's points."""
+    """The vertices that fits look at: spread over the body, with those of soles and of BlazePose's points."""
     normals = vertex_normals(model.v_template, model.faces)
     spread = [spread_vertices(model, SURFACE_VERTICES), spread_vertices(model, SPREAD_VERTICES)]
-    return BodyPoints(model, with_landmarks(model, np.concatenate(spread)), normals)
+    chosen = np.concatenate([*spread, sole_vertices(model, normals)])
+    return BodyPoints(model, with_landmarks(model, chosen), normals)
 
 
 def spread_vertices(model: BodyModel, count: int) -> np.ndarray:

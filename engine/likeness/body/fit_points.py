@@ -11,11 +11,16 @@ from likeness.core.correctives import NO_CORRECTIVES, Correctives, DenseCorrecti
 from likeness.core.frames import axis_angle, rodrigues
 from likeness.core.hands import BODY_JOINTS, beyond_body
 
-# Where the unknowns stand in a step (P,): the root's turn, the other joints, the place, then betas, cloth and pitch.
+# Where the unknowns stand in a step (P,): the root's turn, other joints, the place, then betas, cloth, floor, pitch.
 TURN, POSE, PLACE = slice(0, 3), slice(3, 3 * BODY_JOINTS), slice(3 * BODY_JOINTS, 3 * BODY_JOINTS + 3)
-BETAS, CLOTH, PITCH = slice(PLACE.stop, -3), slice(-3, -1), -1
-# How far an unknown usually moves in a step: radians, metres, standard deviations, shares, radians.
+BETAS, CLOTH, FLOOR, PITCH = slice(PLACE.stop, -6), slice(-6, -4), slice(-4, -1), -1
+# How far an unknown usually moves in a step: radians, metres, standard deviations, shares, radians (twice), metres.
 TURN_STEP, POSE_STEP, PLACE_STEP_M, BETA_STEP, CLOTH_STEP, PITCH_STEP = 0.2, 0.3, 0.1, 1.0, 0.5, 0.2
+FLOOR_STEP = (0.1, 0.1, 0.2)
+# Share of a sole, from its end, that is its heel or its ball; cosine by which normals of soles at rest point down.
+SOLE_END, SOLE_DOWN = 0.3, -0.8
+# Ankle and toes of each foot.
+FEET = ((7, 10), (8, 11))
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,7 @@ class State:
 
     turn (3, 3): camera_from_rest rotation of the pelvis. pose (22, 3): axis-angle, parent-relative, the first row
     unused. translation (3,) m, added last as in Fit. betas (K,). cloth (2,): see Cloth. pitch: radians, see
-    LandmarkTerm.space. float64.
+    LandmarkTerm.space. floor (3,): radians, radians, metres, see fit_floor. float64.
     """
 
     turn: np.ndarray
@@ -33,6 +38,7 @@ class State:
     betas: np.ndarray
     cloth: np.ndarray = field(default_factory=lambda: np.ones(2))
     pitch: float = 0.0
+    floor: np.ndarray = field(default_factory=lambda: np.zeros(3))
 
     def moved(self, step: np.ndarray) -> State:
         """The state after a step (P,): the root turns about camera axes, the rest adds up."""
@@ -44,6 +50,7 @@ class State:
             self.betas + step[BETAS],
             (self.cloth + step[CLOTH]).clip(0.0, 3.0),
             self.pitch + float(step[PITCH]),
+            self.floor + step[FLOOR],
         )
 
     def full_pose(self, joints: int) -> np.ndarray:
@@ -65,7 +72,7 @@ def wrapped(pose: np.ndarray) -> np.ndarray:
 
 def unknowns(betas: int) -> int:
     """P, how many unknowns a fit with so many betas has."""
-    return PLACE.stop + betas + 3
+    return PLACE.stop + betas + 6
 
 
 def step_scale(betas: int) -> np.ndarray:
@@ -77,6 +84,7 @@ def step_scale(betas: int) -> np.ndarray:
             np.full(3, PLACE_STEP_M),
             np.full(betas, BETA_STEP),
             np.full(2, CLOTH_STEP),
+            FLOOR_STEP,
             [PITCH_STEP],
         ]
     )
@@ -114,6 +122,7 @@ class BodyPoints:
         self.below_weights = self.weights @ self.below
         row_of = np.full(len(model.v_template), -1)
         row_of[vertices] = np.arange(len(vertices))
+        self.sole_rows = row_of[sole_vertices(model, normals)]
         self.mark_joint = model.blazepose[:, 0]
         self.mark_row = np.where(model.blazepose[:, 1] >= 0, row_of[model.blazepose[:, 1]], -1)
         self.lean_joint, self.lean = model.blazepose_lean_joint, model.blazepose_lean.astype(np.float64)
@@ -239,6 +248,24 @@ class Posed:
         moved = (weights @ carried.astype(np.float32)).reshape(len(index), 3, -1)
         out[:, BETAS] = (back[:, None] @ b.shape[index])[:, 0] + (c[:, None] @ moved)[:, 0]
         return out
+
+
+def sole_vertices(model: BodyModel, normals: np.ndarray) -> np.ndarray:
+    """(6,) vertices that feet stand on: heel, ball inside, ball outside; left, then right. normals (V, 3) at rest."""
+    carrier = model.weights.argmax(axis=1)
+    found = []
+    for joints in FEET:
+        rows = np.flatnonzero(np.isin(carrier, joints) & (normals[:, 1] < SOLE_DOWN))
+        places = model.v_template[rows].astype(np.float64)
+        low, high = places[:, 2].min(), places[:, 2].max()
+        behind, before = low + SOLE_END * (high - low), high - SOLE_END * (high - low)
+        heel, ball = places[places[:, 2] < behind].mean(axis=0), places[places[:, 2] > before]
+        middle = ball.mean(axis=0)
+        aside = np.array([ball[:, 0].std(), 0.0, 0.0])
+        inside = -np.sign(middle[0])
+        found += [rows[np.square(places - place).sum(axis=1).argmin()]
+                  for place in (heel, middle + inside * aside, middle - inside * aside)]  # fmt: skip
+    return np.array(found)
 
 
 def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -25,7 +25,7 @@ def draw_side(capture: Capture, model: BodyModel, fit: Fit) -> np.ndarray:
     vertices, _ = model.posed(fit.betas, fit.pose, fit.translation, correctives=True)
     low, high = vertices.min(0), vertices.max(0)
     size = float(np.linalg.norm(high - low)) * _MARGIN
-    turn = _side_axes(np.asarray(capture.up, np.float64))
+    turn = _side_axes(np.asarray(capture.up if fit.up is None else fit.up, np.float64))
     center = (low + high) / 2
     focal, middle = _DISTANCE * SIDE_PX, (SIDE_PX - 1) / 2
     camera = Camera(focal, focal, middle, middle, SIDE_PX, SIDE_PX)

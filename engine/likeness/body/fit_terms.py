@@ -29,9 +29,8 @@ POINT_SIGMA_M = 0.022
 INSET_M = np.zeros(33, np.float32)
 INSET_M[[11, 12, 13, 14, 15, 16]] = [0.06, 0.06, 0.04, 0.04, 0.025, 0.025]
 INSET_M[[23, 24, 25, 26, 27, 28]] = [0.09, 0.09, 0.055, 0.055, 0.04, 0.04]
-# Metres by which points may miss: outside the mask; the mask's edge; the body before a reading; the body's middle
-# before or behind its feet.
-OVERFLOW_SIGMA_M, EDGE_BLUR_M, FRONT_SIGMA_M, BALANCE_SIGMA_M = 0.02, 0.015, 0.02, 0.06
+# Metres by which points may miss: outside the mask; the mask's edge; the body before a reading.
+OVERFLOW_SIGMA_M, EDGE_BLUR_M, FRONT_SIGMA_M = 0.02, 0.015, 0.02
 SURFACE_LIMIT = 12.0
 # Joints that landmarks say little of are held straight: collars, wrists, neck and head.
 HELD_JOINTS, HELD_SIGMA = (13, 14, 20, 21, 15, 12), 0.35
@@ -202,27 +201,6 @@ def add_front(system: System, posed: Posed, pairs: Pairs, weight: float) -> None
     towards = np.tile(np.array([0, 0, -1 / FRONT_SIGMA_M]), (len(out), 1))
     residual = ahead[out] / FRONT_SIGMA_M
     system.add(lambda: posed.rows(pairs.front[out], towards), residual, weight / len(pairs.front), 25.0)
-
-
-def add_balance(system: System, evidence: Evidence, posed: Posed, rows: np.ndarray, weight: float) -> None:
-    """The body's middle is over the feet that carry it, as far as a picture does not show it.
-
-    rows: points spread over the body. A body that falls sideways in the picture is running or jumping and is let go.
-    """
-    up, feet = evidence.up.astype(np.float64), posed.places[[7, 8, 10, 11]]
-    carry = np.exp(-(feet @ up - (feet @ up).min()) / 0.06)
-    carry /= carry.sum()
-    offset = posed.vertices[rows].mean(axis=0) - carry @ feet
-    offset = offset - up * (offset @ up)
-    steady = np.exp(-np.square(offset[0] / 0.15))
-    ahead = np.array([0.0, 0.0, 1.0]) - up * up[2]
-
-    def jacobian() -> np.ndarray:
-        middle = posed.rows(rows, np.broadcast_to(ahead / len(rows), (len(rows), 3))).sum(axis=0)
-        carried = np.einsum("f,c,fcp->p", carry, ahead, posed.joint_jacobian[[7, 8, 10, 11]])
-        return (middle - carried)[None] / BALANCE_SIGMA_M
-
-    system.add(jacobian, np.array([offset[2] / BALANCE_SIGMA_M]), weight * steady, 6.0)
 
 
 def add_prior(system: System, prior: PosePrior, posed: Posed, weight: float) -> None:

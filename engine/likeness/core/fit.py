@@ -26,7 +26,8 @@ class Fit:
     the rest pelvis), so an upright person who faces the camera has pose[0] = (pi, 0, 0).
     betas: (K,) f32. translation: (3,) f32 metres. confidence: limb -> 0..1.
     residuals: figures with units in their names. people: whose shape directions the betas belong to, `adults` or
-    `children`.
+    `children`. up: (3,) f32 unit vector in camera space away from the floor that the body stands on, where the fit
+    knows it better than the capture.
     """
 
     pose: np.ndarray
@@ -36,6 +37,7 @@ class Fit:
     confidence: dict[str, float] = field(default_factory=dict)
     residuals: dict[str, float] = field(default_factory=dict)
     people: str = "adults"
+    up: np.ndarray | None = None
 
     def with_joints(self, count: int) -> Fit:
         """The fit with a pose of `count` joints, 24, 52 or 55: fingers that are missing are relaxed (core/hands.py).
@@ -63,6 +65,7 @@ class Fit:
             "confidence": dict(self.confidence),
             "residuals": dict(self.residuals),
             "people": self.people,
+            **({} if self.up is None else {"up": np.asarray(self.up, np.float64).round(7).tolist()}),
         }
 
     @classmethod
@@ -72,12 +75,15 @@ class Fit:
             pose = np.asarray(data["pose"], np.float32).reshape(-1, 3)
             betas = np.asarray(data["betas"], np.float32).reshape(-1)
             translation = np.asarray(data["translation"], np.float32).reshape(3)
-            if not all(np.isfinite(a).all() for a in (pose, betas, translation)):
+            up = None if data.get("up") is None else np.asarray(data["up"], np.float32).reshape(3)
+            if not all(np.isfinite(a).all() for a in (pose, betas, translation, 0.0 if up is None else up)):
                 raise ValueError("a number is not finite")
             if not 0 < len(pose) <= _MAX_JOINTS or len(betas) > _MAX_BETAS:
                 raise ValueError(f"it has {len(pose)} joints and {len(betas)} shape numbers")
             if data.get("people", "adults") not in PEOPLE:
                 raise ValueError("it belongs to a body that this version does not know")
+            if up is not None and abs(float(np.linalg.norm(up)) - 1) > 1e-3:
+                raise ValueError("its upward direction has no length of one")
             return cls(
                 pose=pose,
                 betas=betas,
@@ -86,6 +92,7 @@ class Fit:
                 confidence={str(k): float(v) for k, v in dict(data.get("confidence", {})).items()},
                 residuals={str(k): float(v) for k, v in dict(data.get("residuals", {})).items()},
                 people=str(data.get("people", "adults")),
+                up=up,
             )
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise LikenessError(
