@@ -13,15 +13,17 @@ import torch
 from likeness.core.camera import Camera
 from likeness.core.errors import LikenessError
 from likeness.jobs.anim_data import Drawing, Poses, batch_at, view_item
+from likeness.jobs.anim_guesses import Stored
 from likeness.jobs.anim_pairs import pair_arrays
 from likeness.jobs.anim_pictures import dense_mesh, shaded, sheet
-from likeness.jobs.anim_samples import FINE_M, STEP_M, Plan, pose_arrays
+from likeness.jobs.anim_samples import BODY, FINE_M, STEP_M, Plan, pose_arrays
 from likeness.jobs.anim_slices import PART_BYTES, bring_back, joined
 from likeness.jobs.train_anim import TrainAnimOptions, config_of, judged, run_train_anim
 from likeness.jobs.training import checkpoints, read_table
 from likeness.surface.anim.config import TINY
 from likeness.surface.anim.network import AnimNet
 from likeness.surface.anim.predict import load_anim
+from likeness.surface.layers.predict import WEIGHTS, load_network
 from likeness.synthesis.pack import load_pack
 from likeness.synthesis.scans import Pair, Scan
 from likeness.synthesis.view import View
@@ -58,6 +60,8 @@ def stored_ball(seed=0, count=3000):
         "depth": depth,
         "clean": depth,
         "body_first": depth,
+        "body_leaves": np.where(depth > 0, depth + 4000, 0).astype(np.uint16),
+        "body_enters": depth,
         "body_last": np.where(depth > 0, depth + 4000, 0).astype(np.uint16),
         "mask": depth > 0,
         "camera": np.array([[CAMERA.fx, CAMERA.fy, CAMERA.cx, CAMERA.cy]]),
@@ -211,6 +215,11 @@ def test_a_made_pose_agrees_with_its_pictures():
     behind = inside & (deep > 0) & (points[:, 2] > deep + 0.006) & (points[:, 2] < deep + 0.014)
     assert before.sum() > 100 and (sdf[before] > -0.003).mean() > 0.99
     assert behind.sum() > 30 and (sdf[behind] < 0.004).mean() > 0.8
+    first, leaves, enters, last = (made[name][0].astype(int) for name in BODY)
+    hit = first > 0
+    assert (leaves[hit] >= first[hit]).mean() > 0.98 and (enters[hit] <= last[hit]).mean() > 0.98
+    one = hit & (np.abs(leaves - last) < 3)
+    assert 0.5 < one[hit].mean() < 1 and (np.abs(enters - first)[one] < 3).mean() > 0.95, "rays that meet one limb"
     body = (made["body_first"][0] > 0) & (clean > 0)
     assert body.mean() > 0.5 * (clean > 0).mean(), "the disturbed body stands where the person does"
     noise = np.abs(made["depth"][0] * STEP_M - clean)[(made["depth"][0] > 0) & (clean > 0)]
@@ -251,3 +260,26 @@ def test_training_needs_nothing_that_a_bare_machine_lacks():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_on_top_of_a_guess_only_what_stands_on_it_learns(samples, tmp_path):
+    chosen = options(samples, tmp_path, config="layered", steps=2)
+    net = load_anim(run_train_anim(chosen, log=lambda _: None))
+    start = load_network(WEIGHTS)
+    assert net.layers is not None
+    assert all(torch.equal(a, b) for a, b in zip(net.layers.parameters(), start.parameters()))
+    assert net.head.mlp.last.weight.abs().max() > 0
+    kept = {path: path.read_bytes() for path in (chosen.folder / "guesses").glob("*.npz")}
+    assert kept
+    run_train_anim(replace(chosen, steps=3), log=lambda _: None)
+    assert all(path.read_bytes() == data for path, data in kept.items())
+
+
+def test_a_turned_view_turns_its_body():
+    ball = stored_ball()
+    view = Stored(ball["depth"][0] * STEP_M, ball["mask"][0], np.stack([ball[n][0] for n in BODY]) * STEP_M, CAMERA)
+    there, back = view.turned(True), view.turned(True).turned(True)
+    assert back.camera == view.camera and np.array_equal(back.hits, view.hits)
+    assert np.array_equal(there.body(there.camera).leaves, view.hits[1][:, ::-1].astype(float))
+    points = there.capture().points() * (-1, 1, 1)
+    assert np.sort(points[:, 0]) == pytest.approx(np.sort(view.capture().points()[:, 0]), abs=1e-5)

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from likeness.body.model import load_default
 from likeness.core.camera import Camera
 from likeness.core.files import read_npz
-from likeness.jobs.anim_samples import FINE_M, STEP_M, camera_of
+from likeness.jobs.anim_guesses import Guesser, Guesses, Stored
+from likeness.jobs.anim_samples import BODY, FINE_M, STEP_M, camera_of
 from likeness.surface.anim.crop import nearest
 from likeness.surface.anim.inputs import AnimInputs, batch_of, stacked
 from likeness.surface.anim.losses import AnimTargets
@@ -33,7 +34,7 @@ _FAR_SHARE, _FAR_M, _CUBE_M = 0.12, 0.1, 1.2
 class Drawing:
     """How to draw. items and points a batch; noise: sensor's readings, else the true depth; part_aware: more points on
     head, hands and feet; body_dropped: share of items without a body; changed: flips, holes, light, shifted cubes.
-    threads: that make the items of a batch, which do not depend on them."""
+    threads: that make the items of a batch, which do not depend on them. looks: see `batch_at`."""
 
     items: int = 4
     points: int = 4000
@@ -43,6 +44,7 @@ class Drawing:
     changed: bool = True
     seed: int = 0
     threads: int = 1
+    looks: int = 2
 
 
 class Poses:
@@ -70,13 +72,25 @@ class Poses:
         return [(k, v) for k, pose in enumerate(self.poses) for v in range(len(pose["depth"]))]
 
 
-def batch_at(poses: Poses, step: int, drawing: Drawing, image: int) -> tuple[AnimInputs, AnimTargets]:
-    """The batch of a step: a function of step, seed and the poses that are there. image: side of the pictures."""
+def batch_at(
+    poses: Poses, step: int, drawing: Drawing, image: int, guesses: Guesses | None = None
+) -> tuple[AnimInputs, AnimTargets]:
+    """The batch of a step: a function of step, seed and the poses that are there. image: side of the pictures.
+
+    guesses: for networks that stand on a guess. Making one takes longer than learning from it, so each view has only
+    `drawing.looks` ways to be seen (holes, side, body), kept once they are made.
+    """
 
     def item(number: int) -> tuple[AnimInputs, AnimTargets]:
         rng = np.random.default_rng((drawing.seed, step, number))
-        pose = poses.poses[int(rng.integers(len(poses.poses)))]
-        return view_item(pose, int(rng.integers(len(pose["depth"]))), drawing, image, rng)
+        chosen = int(rng.integers(len(poses.poses)))
+        pose = poses.poses[chosen]
+        view = int(rng.integers(len(pose["depth"])))
+        if guesses is None:
+            return view_item(pose, view, drawing, image, rng)
+        look = int(rng.integers(drawing.looks))
+        seen = np.random.default_rng((drawing.seed, chosen, view, look))
+        return view_item(pose, view, drawing, image, rng, seen, guesses.keeping((chosen, view, look)))
 
     with ThreadPoolExecutor(drawing.threads) as pool:
         made = list(pool.map(item, range(drawing.items)))
@@ -85,32 +99,47 @@ def batch_at(poses: Poses, step: int, drawing: Drawing, image: int) -> tuple[Ani
 
 
 def view_item(
-    pose: dict[str, NDArray[Any]], view: int, drawing: Drawing, image: int, rng: np.random.Generator
+    pose: dict[str, NDArray[Any]],
+    view: int,
+    drawing: Drawing,
+    image: int,
+    rng: np.random.Generator,
+    seen: np.random.Generator | None = None,
+    guess: Guesser | None = None,
 ) -> tuple[AnimInputs, AnimTargets]:
-    """One view as a batch of one."""
+    """One view as a batch of one. seen: draws what is seen, where that shall not follow rng; guess: makes the guess of
+    networks that stand on one."""
+    seen = seen or rng
     stored = camera_of(pose["camera"][view], pose["depth"].shape[1])
     camera = stored.scaled(image, image)
 
-    def picture(name: str, scale: float = 1.0) -> NDArray:
-        values = pose[name][view]
-        return (values if image == stored.width else nearest(values, stored, camera)) * np.float32(scale)
+    def picture(values: NDArray) -> NDArray:
+        return values if image == stored.width else nearest(values, stored, camera)
 
-    clean, color = picture("clean", STEP_M), picture("color", 1 / 255)
-    mask = picture("mask").astype(bool) if drawing.noise else clean > 0
-    depth = picture("depth", STEP_M) if drawing.noise else clean
-    body = np.stack([picture("body_first", STEP_M), picture("body_last", STEP_M)])
+    clean = pose["clean"][view] * np.float32(STEP_M)
+    mask = pose["mask"][view].astype(bool) if drawing.noise else clean > 0
+    depth = pose["depth"][view] * np.float32(STEP_M) if drawing.noise else clean
+    hits = np.stack([pose[name][view] for name in BODY]) * np.float32(STEP_M)
+    turned = False
+    if drawing.changed:
+        depth = _with_holes(depth, seen)
+        turned = seen.random() < 0.5
+    if seen.random() < drawing.body_dropped:
+        hits = np.zeros_like(hits)
+    color = picture(pose["color"][view]) * np.float32(1 / 255)
     if drawing.changed:
         color = np.clip(color * rng.uniform(0.7, 1.3) * rng.uniform(0.9, 1.1, 3), 0, 1)
-        depth = _with_holes(depth, rng)
-    if rng.random() < drawing.body_dropped:
-        body = np.zeros_like(body)
-    inputs = batch_of(color, depth, mask, camera, body)
-    targets = _targets(pose, view, clean, camera, drawing, rng)
+    inputs = batch_of(color, picture(depth), picture(mask), camera, np.stack([picture(hits[0]), picture(hits[3])]))
+    targets = _targets(pose, view, picture(clean), camera, drawing, rng)
     if drawing.changed:
         shift = torch.from_numpy(rng.uniform(-_CENTRE_M, _CENTRE_M, (1, 3)).astype(np.float32))
         inputs = replace(inputs, centre=inputs.centre + shift)
-        if rng.random() < 0.5:
-            inputs, targets = flipped(inputs, targets)
+    if turned:
+        inputs, targets = flipped(inputs, targets)
+    if guess is not None:
+        k = inputs.intrinsics[0].numpy()
+        found = guess(Stored(depth, mask, hits, stored).turned(turned), camera_of(k, image))
+        inputs = replace(inputs, guess=(found,))
     return inputs, targets
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from likeness.capture.cleaning import clean_depth
 from likeness.core.errors import LikenessError
 from likeness.core.files import write_bytes
-from likeness.jobs.anim_samples import depth_steps, point_arrays
+from likeness.jobs.anim_samples import BODY, depth_steps, point_arrays
 from likeness.surface.anim.crop import averaged, crop_camera, nearest
 from likeness.synthesis.outer import outer_surface
 from likeness.synthesis.picture import render
@@ -52,8 +52,7 @@ def pair_arrays(pair: Pair, image: int, seed: int = 0) -> dict[str, NDArray[Any]
         "color": np.round(averaged(pair.color, camera, crop)).astype(np.uint8)[None],
         "depth": depth_steps(nearest(depth, camera, crop))[None],
         "clean": depth_steps(nearest(clean, camera, crop))[None],
-        "body_first": nothing,
-        "body_last": nothing,
+        **dict.fromkeys(BODY, nothing),
         "mask": nearest(mask, camera, crop)[None],
         "camera": np.array([[crop.fx, crop.fy, crop.cx, crop.cy]], np.float64),
         "camera_from_world": pair.view.camera_from_world[None],

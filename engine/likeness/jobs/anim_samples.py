@@ -45,6 +45,7 @@ STEP_M, FINE_M = 1e-4, 5e-5
 # Half of the views by the commonest sensor, some without any error, the others evenly.
 OTHERS = ("kinect_v1", "kinect_v2", "realsense_d435", "realsense_d455", "phone_lidar", "azure_kinect_binned")
 HELD_M = (1.2, 3.6)
+BODY = ("body_first", "body_leaves", "body_enters", "body_last")
 MIN_READINGS = 400
 
 
@@ -75,8 +76,8 @@ def pose_arrays(pack: Pack, plan: Plan, index: int, number: int) -> dict[str, ND
 
     position (N, 3) i16 in STEP_M from origin (3,) f32 (world, m), sdf (N,) i16 in FINE_M, negative inside, normal
     (N, 3) i8 in 1/127, part u8, albedo (N, 3) u8, known bool. Each view on the crop's S x S pixels: color u8, depth,
-    clean, body_first, body_last (V, S, S) u16 in STEP_M, 0 = none: as measured and cleaned, true, and hits of a
-    disturbed fit's bare body; mask bool. camera (V, 4) f64 fx, fy, cx, cy; camera_from_world (V, 4, 4) f64; gross (V,)
+    clean and BODY (V, S, S) u16 in STEP_M, 0 = none: as measured and cleaned, true, and hits of a disturbed fit's
+    bare body; mask bool. camera (V, 4) f64 fx, fy, cx, cy; camera_from_world (V, 4, 4) f64; gross (V,)
     bool. Empty where no sensor saw the person.
     """
     cloth = "hang" if plan.cloth == "hang" else "skin"
@@ -148,13 +149,12 @@ class _Taking:
             return None
         crop = crop_camera(mask, view.camera, plan.image, margin=margin)
         clean = torch.where(frame.mask, frame.depth, torch.zeros_like(frame.depth)).cpu().numpy()
-        first, last = body_hits(fit.vertices + shift.astype(np.float32), self.model, replace(view, camera=crop))
+        hits = body_hits(fit.vertices + shift.astype(np.float32), self.model, replace(view, camera=crop))
         return {
             "color": np.round(averaged(color, view.camera, crop)).astype(np.uint8),
             "depth": depth_steps(nearest(depth, view.camera, crop)),
             "clean": depth_steps(nearest(clean, view.camera, crop)),
-            "body_first": depth_steps(first),
-            "body_last": depth_steps(last),
+            **{name: depth_steps(values) for name, values in hits.items()},
             "mask": nearest(mask, view.camera, crop),
             "camera": np.array([crop.fx, crop.fy, crop.cx, crop.cy], np.float64),
             "camera_from_world": view.camera_from_world,
@@ -171,18 +171,23 @@ def _sensor_name(plan: Plan, rng: np.random.Generator) -> str:
     return "ideal" if draw < 0.65 else str(rng.choice(OTHERS))
 
 
-def body_hits(
-    vertices: NDArray[np.float32], model: BodyModel, view: View
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """First and last hit of a bare body (V, 3), world, along each pixel's ray: (H, W) f32 m, 0 = none."""
-    projected = project(torch.from_numpy(np.ascontiguousarray(vertices, np.float32)), [view])
-    faces = torch.from_numpy(np.asarray(model.faces, np.int64))
-    size = (view.camera.height, view.camera.width)
-    out = []
-    for farthest in (False, True):
-        near = rasterize(projected, faces, *size, farthest=farthest).nearness[0].numpy()
-        out.append(np.where(near > 0, 1 / np.maximum(near, 1e-9), 0).astype(np.float32))
-    return out[0], out[1]
+def body_hits(vertices: NDArray[np.float32], model: BodyModel, view: View) -> dict[str, NDArray[np.float32]]:
+    """Hits of a bare body (V, 3), world, along each pixel's ray: (H, W) f32 m, 0 = none.
+
+    As in spans.BodyHits: first; leaves, the nearest side turned away; enters, the farthest turned to the eye; last.
+    """
+    vertices = np.ascontiguousarray(vertices, np.float32)
+    faces = np.asarray(model.faces, np.int64)
+    corner = view.to_camera(vertices)[faces]
+    facing = (np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]) * corner[:, 0]).sum(1) < 0
+    projected = project(torch.from_numpy(vertices), [view])
+    out = {}
+    for name, chosen in zip(BODY, (slice(None), ~facing, facing, slice(None)), strict=True):
+        these = torch.from_numpy(faces[chosen])
+        size = (view.camera.height, view.camera.width)
+        near = rasterize(projected, these, *size, farthest=name in BODY[2:]).nearness[0].numpy()
+        out[name] = np.where(near > 0, 1 / np.maximum(near, 1e-9), 0).astype(np.float32)
+    return out
 
 
 def depth_steps(depth: NDArray) -> NDArray[np.uint16]:

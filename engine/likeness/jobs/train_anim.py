@@ -20,6 +20,7 @@ fine-tuning goes on from weights on pairs at a tenth of the rate.
 
 from __future__ import annotations
 
+import copy
 import json
 import sys
 import time
@@ -35,6 +36,7 @@ from torch import Tensor, nn
 
 from likeness.core.errors import LikenessError
 from likeness.jobs.anim_data import Drawing, Poses, batch_at, view_item
+from likeness.jobs.anim_guesses import Guesses
 from likeness.jobs.anim_pairs import write_pairs
 from likeness.jobs.anim_pictures import sheet
 from likeness.jobs.anim_samples import Makers, Plan
@@ -45,6 +47,7 @@ from likeness.surface.anim.config import PRESETS, AnimConfig, variants
 from likeness.surface.anim.inputs import AnimInputs
 from likeness.surface.anim.losses import AnimTargets, LossWeights, anim_losses
 from likeness.surface.anim.network import AnimNet
+from likeness.surface.layers.predict import WEIGHTS
 from likeness.surface.weights import load_weights, save_weights
 
 # Poses that must be there before training begins, and how long to wait for the next one.
@@ -88,15 +91,18 @@ class TrainAnimOptions:
 class AnimTask:
     """Batches, loss and pictures of one run; see training.Task. Poses that appear while it trains are taken in."""
 
-    def __init__(self, poses: Poses, shown: Poses, drawing: Drawing, losses: LossWeights, config: AnimConfig) -> None:
+    def __init__(
+        self, poses: Poses, shown: Poses, drawing: Drawing, losses: LossWeights, net: AnimNet, folder: Path
+    ) -> None:
         self.poses, self.shown, self.drawing, self.losses = poses, shown, drawing, losses
-        self.image = config.image
+        self.image = net.config.image
+        self.guesses = None if net.layers is None else Guesses(copy.deepcopy(net.layers).cpu().eval(), folder)
 
     def batch(self, step: int, rank: int, ranks: int) -> tuple[AnimInputs, AnimTargets]:
         """Drawn by step and rank."""
         if step % 20 == 0:
             self.poses.refresh(most=4)
-        return batch_at(self.poses, step * ranks + rank, self.drawing, self.image)
+        return batch_at(self.poses, step * ranks + rank, self.drawing, self.image, self.guesses)
 
     def images(self, batch: tuple[AnimInputs, AnimTargets]) -> int:
         """Views in a batch."""
@@ -114,19 +120,23 @@ class AnimTask:
         assert isinstance(model, AnimNet)
         if not self.shown.poses:
             return
-        figures = {"step": step, **judged(model, self.shown, self.drawing)}
+        figures = {"step": step, **judged(model, self.shown, self.drawing, self.guesses)}
         with (folder.parent / "figures.jsonl").open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(figures) + "\n")
         device = next(model.parameters()).device
         drawing = replace(self.drawing, changed=False, body_dropped=0.0)
-        rng = np.random.default_rng(0)
-        inputs = [view_item(pose, 0, drawing, self.image, rng)[0] for pose in self.shown.poses[:SHOWN_VIEWS]]
+        inputs = []
+        for number, pose in enumerate(self.shown.poses[:SHOWN_VIEWS]):
+            guess = self.guesses and self.guesses.keeping((-1, number, 0, 0))
+            inputs.append(view_item(pose, 0, drawing, self.image, np.random.default_rng(0), guess=guess)[0])
         states = [model.encode(one.to(device)) for one in inputs]
         Image.fromarray(sheet(states)).save(folder / f"{step:08d}.png")
 
 
 @torch.no_grad()
-def judged(net: AnimNet, poses: Poses, drawing: Drawing, most: int = JUDGED_VIEWS) -> dict[str, float]:
+def judged(
+    net: AnimNet, poses: Poses, drawing: Drawing, guesses: Guesses | None = None, most: int = JUDGED_VIEWS
+) -> dict[str, float]:
     """Errors on stored views: mean |f - s| in mm within 2 cm of the surface, on the seen and the unseen side, share of
     wrong signs within 2 to 8 cm, and the same with no body and with grossly wrong ones."""
     device = next(net.parameters()).device
@@ -139,7 +149,8 @@ def judged(net: AnimNet, poses: Poses, drawing: Drawing, most: int = JUDGED_VIEW
         for body in ("", "no_body_") if net.config.body else ("",):
             dropped = replace(fair, body_dropped=1.0 if body else 0.0)
             rng = np.random.default_rng(number)
-            inputs, targets = view_item(poses.poses[pose], view, dropped, net.config.image, rng)
+            guess = guesses and guesses.keeping((-1, pose, view, int(bool(body))))
+            inputs, targets = view_item(poses.poses[pose], view, dropped, net.config.image, rng, guess=guess)
             name = body or ("wrong_body_" if gross and net.config.body else "")
             for key, value in _errors(net, inputs.to(device), targets.to(device)).items():
                 sums.setdefault(name + key, []).append(value)
@@ -179,6 +190,8 @@ def run_train_anim(options: TrainAnimOptions, log: Callable[[str], None] | None 
     try:
         poses, shown = _waited(options, makers), Poses(options.samples, "val")
         net = AnimNet(config)
+        if net.layers is not None:
+            load_weights(WEIGHTS, net.layers)
         if options.weights is not None:
             load_weights(options.weights, net)
         drawing = Drawing(
@@ -189,7 +202,7 @@ def run_train_anim(options: TrainAnimOptions, log: Callable[[str], None] | None 
             seed=options.seed,
             threads=4 if device == "cuda" else 1,
         )
-        task = AnimTask(poses, shown, drawing, options.losses, config)
+        task = AnimTask(poses, shown, drawing, options.losses, net, options.folder / "guesses")
         trainer = Trainer(net, task, _settings(options, device), options.folder, log)
         if not checkpoints(options.folder) and options.start is not None:
             joined(options.start, options.folder)
@@ -274,7 +287,7 @@ def _finished(options: TrainAnimOptions, config: AnimConfig, trainer: Trainer, t
     """Write the averaged weights with what they were trained on, and what a slice brings back."""
     trainer.averaged.eval()
     assert isinstance(trainer.averaged, AnimNet)
-    figures = judged(trainer.averaged, task.shown, task.drawing) if task.shown.poses else {}
+    figures = judged(trainer.averaged, task.shown, task.drawing, task.guesses) if task.shown.poses else {}
     told: dict[str, Any] = {
         "steps": trainer.step,
         "images": trainer.images,

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from likeness.core.errors import LikenessError
 
+from .guess import PICTURE_CHANNELS
+
 VoxelCode = Literal["lifted", "random", "occupancy"]
 
 
@@ -24,6 +26,7 @@ class AnimConfig:
     voxel_widths: features of levels 1/1, 1/2, 1/4, 1/8, 1/16.
     hull: from level 1/4 on, nodes inside the silhouette's hull behind the seen surface are active too.
     psdf, visibility, cloud: per-query channels of section 8a, 8b and the distance to the observed cloud.
+    explicit_back: the frozen two-layer network's guess as input, and its signed distance as what the head starts from.
     residual: the head adds a learned share of the projective signed distance to its output.
     truncation_m: the output is truncation * tanh(x), so it is a distance within about half of it and a sign beyond.
     color: a second head predicts the albedo.
@@ -53,6 +56,7 @@ class AnimConfig:
     visibility: bool = True
     cloud: bool = True
     residual: bool = True
+    explicit_back: bool = False
     head: tuple[int, ...] = (256, 192, 128, 64)
     truncation_m: float = 0.08
     color: bool = True
@@ -74,7 +78,7 @@ class AnimConfig:
     @property
     def image_channels(self) -> int:
         """Channels of the pictures that the 2D networks see: those switched on, validity and mask."""
-        return 3 * self.rgb + 3 * self.normals + self.depth + 3 * self.body + 2
+        return 3 * self.rgb + 3 * self.normals + self.depth + 3 * self.body + 2 + PICTURE_CHANNELS * self.explicit_back
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -121,8 +125,12 @@ TINY = replace(
     voxel_widths=(8, 12, 16, 16),
     head=(48, 32),
 )
-PRESETS = {config.name: config for config in (FULL, SMALL, TINY)}
-_OPTIONS = ("hull", "psdf", "visibility", "cloud", "residual", "body")
+# The two-layer network's features carry the pictures' detail: hourglasses and voxels give the context in space.
+LAYERED = replace(
+    SMALL, name="layered", explicit_back=True, image=128, cell_m=0.03, nodes=81, head=(128, 96, 64), residual=False
+)
+PRESETS = {config.name: config for config in (FULL, SMALL, LAYERED, TINY)}
+_OPTIONS = ("hull", "psdf", "visibility", "cloud", "residual", "body", "explicit_back")
 
 
 def faithful(config: AnimConfig) -> AnimConfig:

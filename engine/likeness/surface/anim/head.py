@@ -37,20 +37,41 @@ class Head(nn.Module):
     """Signed distance of points, metres, within +-truncation_m; with `color` albedo 0..1 too."""
 
     def __init__(
-        self, inputs: int, widths: tuple[int, ...], truncation_m: float, *, residual: bool, color: bool
+        self,
+        inputs: int,
+        widths: tuple[int, ...],
+        truncation_m: float,
+        *,
+        residual: bool,
+        color: bool,
+        explicit: bool = False,
     ) -> None:
         super().__init__()
-        self.truncation_m, self.residual = truncation_m, residual
-        self.mlp = SkipMlp(inputs, widths, 1 + residual)
+        self.truncation_m, self.residual, self.explicit = truncation_m, residual and not explicit, explicit
+        self.mlp = SkipMlp(inputs, widths, 1 + self.residual)
+        if explicit:
+            # Untrained, the zero level is the surface that was guessed.
+            nn.init.zeros_(self.mlp.last.weight)
+            nn.init.zeros_(self.mlp.last.bias)
         self.color = SkipMlp(inputs, (64, 64), 3, skips=0) if color else None
 
     def forward(self, features: Tensor, surface: Tensor) -> Tensor:
-        """Features (..., C), surface (...) projective signed distance times cosine, 0 where unknown -> (...)."""
+        """Features (..., C), surface (...) -> (...). surface: the guessed signed distance with `explicit`, else the
+        projective one times the cosine, 0 where unknown."""
         out = self.mlp(features).float()
         raw = out[..., 0]
+        if self.explicit:
+            raw = raw + self._raw(surface)
         if self.residual:
-            raw = raw + torch.sigmoid(out[..., 1]) * (surface / self.truncation_m).clamp(-2, 2)
+            raw = raw + torch.sigmoid(out[..., 1]) * self._raw(surface)
         return self.truncation_m * torch.tanh(raw)
+
+    def start(self, surface: Tensor) -> Tensor:
+        """What `forward` would say of a guessed signed distance (...) if it had learnt nothing."""
+        return self.truncation_m * torch.tanh(self._raw(surface))
+
+    def _raw(self, surface: Tensor) -> Tensor:
+        return (surface / self.truncation_m).clamp(-2, 2)
 
     def colors(self, features: Tensor) -> Tensor:
         """(..., C) -> (..., 3) sRGB 0..1."""

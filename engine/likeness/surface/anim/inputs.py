@@ -17,6 +17,7 @@ from likeness.core.errors import LikenessError
 
 from .config import AnimConfig
 from .crop import averaged, crop_camera, nearest
+from .guess import Guess
 
 # The cube's middle lies this far behind the nearest twentieth of the cloud: half of a person's thickness and reach.
 BEHIND_M = 0.25
@@ -33,7 +34,8 @@ class AnimInputs:
     color (B, 3, S, S) f32 0..1, black off the mask. depth (B, 1, S, S) f32 along the axis, 0 = no reading, none off the
     mask. mask (B, 1, S, S) bool. intrinsics (B, 4) f32 fx, fy, cx, cy of the square picture. centre (B, 3) f32: middle
     of the cube, the origin of network coordinates. body (B, 2, S, S) f32: first and last hit of the fitted body along
-    each pixel's ray, 0 = none; all zeros where there is no fit, None to leave it out of all.
+    each pixel's ray, 0 = none; all zeros where there is no fit, None to leave it out of all. guess: of each item, for
+    networks with explicit_back.
     """
 
     color: Tensor
@@ -42,6 +44,7 @@ class AnimInputs:
     intrinsics: Tensor
     centre: Tensor
     body: Tensor | None = None
+    guess: tuple[Guess, ...] | None = None
 
     @property
     def size(self) -> int:
@@ -50,8 +53,9 @@ class AnimInputs:
 
     def to(self, device: torch.device | str) -> AnimInputs:
         """The same on another device."""
-        moved = {name: value.to(device) for name, value in vars(self).items() if value is not None}
-        return replace(self, **moved)
+        moved = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
+        guess = None if self.guess is None else tuple(one.to(device) for one in self.guess)
+        return replace(self, **moved, guess=guess)
 
 
 def inputs_of(
@@ -102,7 +106,9 @@ def stacked(batches: list[AnimInputs]) -> AnimInputs:
     whole = all(batch.body is not None for batch in batches)
     names = ("color", "depth", "mask", "intrinsics", "centre") + (("body",) if whole else ())
     joined = {name: torch.cat([getattr(batch, name) for batch in batches]) for name in names}
-    return AnimInputs(**joined)
+    guesses = [batch.guess for batch in batches if batch.guess is not None]
+    guess = tuple(one for each in guesses for one in each) if len(guesses) == len(batches) else None
+    return AnimInputs(**joined, guess=guess)
 
 
 def cube_centre(depth: Tensor, intrinsics: Tensor) -> Tensor:

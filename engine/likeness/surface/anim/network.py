@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from likeness.core.errors import LikenessError
+from likeness.surface.layers.network import LayerNetwork
 
 from .config import AnimConfig
+from .guess import QUERY_CHANNELS, picture_guess, query_guess
 from .head import Head
 from .hourglass import StackedHourglass
 from .inputs import AnimInputs, cosines, depth_edges, surface_normals
@@ -17,6 +19,7 @@ from .sampling import (
     BODY_CHANNELS,
     PSDF_CHANNELS,
     STATE_CHANNELS,
+    pick_pixels,
     project_points,
     query_body,
     query_depth,
@@ -43,7 +46,9 @@ class AnimNet(nn.Module):
         inputs = 2 + c.hr_out * c.hr + c.lr_out * c.lr_direct + PSDF_CHANNELS * c.psdf
         inputs += STATE_CHANNELS * c.visibility + BODY_CHANNELS * c.body
         inputs += self.voxels.outputs if self.voxels is not None else 0
-        self.head = Head(inputs, c.head, c.truncation_m, residual=c.residual, color=c.color)
+        self.layers = LayerNetwork().requires_grad_(False) if c.explicit_back else None
+        inputs += 0 if self.layers is None else QUERY_CHANNELS + self.layers.settings.widths[0]
+        self.head = Head(inputs, c.head, c.truncation_m, residual=c.residual, color=c.color, explicit=c.explicit_back)
 
     def encode(self, inputs: AnimInputs) -> AnimState:
         """Features of a batch of captures. Raises LikenessError("weights.config") for pictures of another size."""
@@ -53,6 +58,8 @@ class AnimNet(nn.Module):
                 f"The network looks at pictures of {self.config.image} pixels, not {inputs.size}.",
                 "Make the inputs with the network's own configuration.",
             )
+        if self.config.explicit_back and inputs.guess is None:
+            raise ValueError("this network stands on a guess, and the inputs have none")
         normals, valid = surface_normals(inputs.depth, inputs.intrinsics)
         maps = torch.cat([cosines(normals, inputs.intrinsics), depth_edges(inputs.depth)], 1)
         picture = self._picture(inputs, normals, valid)
@@ -79,6 +86,8 @@ class AnimNet(nn.Module):
             # Against what was measured, so that numbers stay small; where nothing was, against the body's own front.
             front = torch.where(seen, inputs.depth, body[:, :1])
             parts += [torch.where(hit, ((body - front) / _BODY_M).clamp(-2, 2), 0), hit.to(normals.dtype)]
+        if inputs.guess is not None and c.explicit_back:
+            parts.append(picture_guess(inputs.guess, inputs.depth))
         return torch.cat(parts, 1)
 
 
@@ -94,7 +103,7 @@ class AnimState:
     voxels: VoxelFeatures | None
 
     def query(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Points (B, N, 3) in camera space, metres -> features (B, N, C), projective distance times cosine (B, N)."""
+        """Points (B, N, 3) in camera space, metres -> features (B, N, C), what the head starts from (B, N)."""
         c = self.net.config
         pixels = project_points(self.inputs, points)
         seen = query_depth(self.inputs, self.maps, points, pixels)
@@ -115,6 +124,10 @@ class AnimState:
         if c.body:
             parts.append(query_body(self.inputs.body, points, pixels))
         surface = torch.where(seen.valid, seen.t * seen.cosine, 0)
+        if c.explicit_back and self.inputs.guess is not None:
+            maps = torch.stack([guess.maps for guess in self.inputs.guess])
+            told, surface = query_guess(self.inputs.guess, points, pick_pixels(maps, pixels))
+            parts.append(told)
         return torch.cat([part.to(depth.dtype) for part in parts], -1), surface
 
     def distances(self, points: Tensor) -> Tensor:

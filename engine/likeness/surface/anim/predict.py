@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from likeness.core.capture import Capture
 from likeness.core.progress import Report, part, quiet
@@ -15,15 +17,21 @@ from likeness.core.surface import CapturedSurface
 from likeness.core.tensors import read_tensors
 from likeness.surface.weights import load_weights
 
+from .bound import free_space
 from .config import AnimConfig
-from .extract import extract
+from .extract import Field, extract
 from .extract_hull import Silhouette, box_of
+from .guess import RayGrid, guess_of
 from .inputs import AnimInputs, back_project, inputs_of
 from .network import AnimNet, AnimState
 
 # A vertex counts as measured that lies this near to its reading; fading to guessed at three times that.
 SEEN_M = 0.008
 _SEEDS = 20_000
+# See `held`.
+HELD_M = 0.02
+# Grid of the two-layer guess.
+GRID_M = 0.006
 
 
 def load_anim(path: Path) -> AnimNet:
@@ -45,7 +53,11 @@ def look(net: AnimNet, capture: Capture, body: tuple[NDArray, NDArray] | None = 
     if body is not None and net.config.body:
         found = body_hits(body[0], body[1], capture.camera)
         hits = (found.first, found.last)
-    inputs, _ = inputs_of(capture, net.config, hits)
+    inputs, camera = inputs_of(capture, net.config, hits)
+    if net.layers is not None:
+        found_body = None if body is None else (lambda camera: body_hits(body[0], body[1], camera))
+        guess = guess_of(capture, found_body, net.layers, camera, GRID_M)
+        inputs = replace(inputs, guess=(guess,))
     with torch.no_grad():
         return net.to(device).encode(inputs.to(device))
 
@@ -58,18 +70,23 @@ def predict_anim(
     resolution: int = 256,
     device: str = "cpu",
     lipschitz: float = 1.5,
+    bound: bool = True,
+    hold: bool = True,
     report: Report = quiet,
 ) -> CapturedSurface:
     """The closed surface of a capture in its camera space, metres, outward faces; `seen` 1 where measured.
 
     body: the fitted body, see `look`. resolution: cells along the cube about the person, see `extract`. lipschitz: how
-    steep the field gets. Raises LikenessError("capture.no_depth", "surface.empty", "surface.formless").
+    steep the field gets. bound: nothing stands in observed free space, see `free_space`. hold: keep to what was
+    measured, see `held`. Raises LikenessError("capture.no_depth", "surface.empty", "surface.formless").
     """
     report(0.0, "Looking at the capture")
     state = look(net, capture, body, device)
     box = box_of(capture, state.inputs.centre[0].cpu().numpy(), net.config.side_m)
+    field = held(state) if hold and net.layers is not None else state.sdf
+    field = bounded(field, free_space(capture).to(device)) if bound else field
     found = extract(
-        state.sdf,
+        field,
         box,
         resolution,
         lipschitz=lipschitz,
@@ -79,6 +96,24 @@ def predict_anim(
         report=part(report, 0.3, 1.0),
     )
     return CapturedSurface(found.vertices, found.faces, seen(state, found.vertices))
+
+
+def bounded(field: Field, free: RayGrid) -> Field:
+    """A field that is outside wherever free space was observed."""
+    return lambda points: torch.maximum(field(points), free.at(points))
+
+
+def held(state: AnimState) -> Field:
+    """The field of a network on a guess, kept to the guess within HELD_M of the readings: there it is the measured
+    depth at full resolution without its noise, finer than any picture that the network sees."""
+
+    def field(points: Tensor) -> Tensor:
+        with torch.no_grad():
+            features, surface = state.query(points[None])
+            told, start = state.net.head(features, surface)[0], state.net.head.start(surface)[0]
+            return torch.lerp(start, told, (state.reading(points).abs() / HELD_M).clamp(max=1.0))
+
+    return field
 
 
 def cloud(inputs: AnimInputs, most: int) -> NDArray[np.float32]:

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from likeness.surface.sparse import Sites, SparseConv3d, SparseTensor, SubMConv3d
 
 from .config import AnimConfig
+from .guess import NODE_CHANNELS, node_guess
 from .inputs import AnimInputs, back_project, project
 from .sampling import (
     BODY_CHANNELS,
@@ -200,6 +201,7 @@ class VoxelNet(nn.Module):
         self.encoders = nn.ModuleList(_Convs(w, w) for w in widths)
         self.downs = nn.ModuleList(SparseConv3d(a, b, bias=False) for a, b in pairwise(widths))
         self.node_channels = PSDF_CHANNELS + STATE_CHANNELS + 1 + config.cloud + BODY_CHANNELS * config.body
+        self.node_channels += NODE_CHANNELS * config.explicit_back
         self.node_channels += lr if config.voxel_code == "lifted" else 0
         if config.hull:
             self.node_in = nn.Linear(self.node_channels, widths[HULL_LEVEL])
@@ -274,6 +276,8 @@ class VoxelNet(nn.Module):
         flags = torch.zeros(len(points), 1, device=points.device)
         flags[observed] = 1.0
         flat = [flags, torch.cat(parts, -1).reshape(-1, sum(p.shape[-1] for p in parts))[back]]
+        if self.config.explicit_back and inputs.guess is not None:
+            flat.append(node_guess(inputs.guess, points, batch))
         if self.config.cloud:
             flat.append(_cloud_distance(points, batch, observed))
         return torch.cat(flat, 1)
