@@ -82,7 +82,7 @@ def test_the_guessed_distance_is_metric_near_and_far_of_the_surface():
         found = grid.at(torch.from_numpy(points.astype(np.float32))).numpy()
         miss = np.abs(found - away)
         # The outline is rounded by a pixel.
-        assert np.median(miss) < error / 4 and np.percentile(miss, 95) < error, away
+        assert np.median(miss) < error / 2 and np.percentile(miss, 95) < error, away
         assert away == 0 or (np.sign(found) == np.sign(away)).all()
 
 
@@ -129,9 +129,9 @@ def test_free_space_never_reaches_into_the_person():
     points = points[CAPSULE.sdf(points) < 0.15]
     found = free.at(torch.from_numpy(points.astype(np.float32))).numpy()
     truth = CAPSULE.sdf(points)
-    assert (found - truth).max() < 0.012, "a lower bound, but for the grid"
+    assert (found - truth)[truth > -0.05].max() < 0, "a lower bound"
     before = (truth > 0.1) & (points[:, 2] < middle[2] - CAPSULE.radius)
-    assert before.sum() > 50 and (found[before] > 0.04).all()
+    assert before.sum() > 50 and found[before].min() > -0.01 and np.median(found[before]) > 0.03
 
 
 def test_what_stands_in_free_space_is_taken_away():

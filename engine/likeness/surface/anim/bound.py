@@ -32,11 +32,14 @@ def free_space(capture: Capture, grid_m: float = GRID_M) -> RayGrid:
     empty = np.zeros(view.mask.shape)
     layers = Layers(view.depth.depth, empty, view.mask, known, view.camera).thinned(grid_m)
     outline = ndimage.binary_dilation(layers.mask, np.ones((3, 3)))
-    camera, (depth, mask) = window(layers.camera, outline, [layers.front, outline], round(_BEFORE_M / grid_m))
-    # Without a reading nothing is known to be free; a jump of depth may lie a pixel off.
-    nearest = ndimage.minimum_filter(np.where(mask, depth, np.inf), 3)
-    limit = np.where(mask, nearest - max(noise, LEAST_M), np.inf)
-    seen = depth[mask & (depth > 0)]
+    camera, (depth, mask, rim) = window(
+        layers.camera, outline, [layers.front, layers.mask, outline], round(_BEFORE_M / grid_m)
+    )
+    # Where a person's pixel has no reading nothing is known to be free; a jump of depth may lie a pixel off.
+    seen = depth[depth > 0]
+    nearest = ndimage.minimum_filter(np.where(depth > 0, depth, np.inf), 3)
+    limit = np.where(rim, nearest - max(noise, LEAST_M), np.inf)
+    limit = np.where(mask & (depth == 0), 0.0, limit)
     first = float(seen.min()) - _BEFORE_M
     count = int(np.ceil((float(np.percentile(seen, 98)) + _BEHIND_M - first) / grid_m))
     free = (first + grid_m * np.arange(count))[:, None, None] < limit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from likeness.core.capture import Capture
+from likeness.core.fit import Fit
 from likeness.core.progress import Report, part, quiet
 from likeness.core.surface import CapturedSurface
 from likeness.core.tensors import read_tensors
+from likeness.surface.layers.spans import body_hits, fit_surface
 from likeness.surface.weights import load_weights
 
 from .bound import free_space
@@ -47,17 +50,14 @@ def look(net: AnimNet, capture: Capture, body: tuple[NDArray, NDArray] | None = 
 
     Raises LikenessError("capture.no_depth").
     """
-    from likeness.surface.layers.spans import body_hits
-
+    at = None if body is None else partial(body_hits, *body)
     hits = None
-    if body is not None and net.config.body:
-        found = body_hits(body[0], body[1], capture.camera)
+    if at is not None and net.config.body:
+        found = at(capture.camera)
         hits = (found.first, found.last)
     inputs, camera = inputs_of(capture, net.config, hits)
     if net.layers is not None:
-        found_body = None if body is None else (lambda camera: body_hits(body[0], body[1], camera))
-        guess = guess_of(capture, found_body, net.layers, camera, GRID_M)
-        inputs = replace(inputs, guess=(guess,))
+        inputs = replace(inputs, guess=(guess_of(capture, at, net.layers, camera, GRID_M),))
     with torch.no_grad():
         return net.to(device).encode(inputs.to(device))
 
@@ -96,6 +96,20 @@ def predict_anim(
         report=part(report, 0.3, 1.0),
     )
     return CapturedSurface(found.vertices, found.faces, seen(state, found.vertices))
+
+
+def predict_fitted(
+    capture: Capture, fit: Fit | None, weights: Path, *, resolution: int = 256, device: str = "cpu"
+) -> CapturedSurface:
+    """As `layers.predict.predict_layers`, with ANIM: the closed surface of a capture and, if there is one, its fit.
+
+    Raises LikenessError("capture.no_depth", "input.weights", "surface.empty", "surface.formless").
+    """
+    body = None if fit is None else fit_surface(fit)
+    return predict_anim(capture, _loaded(weights), body, resolution=resolution, device=device)
+
+
+_loaded = lru_cache(maxsize=2)(load_anim)
 
 
 def bounded(field: Field, free: RayGrid) -> Field:
