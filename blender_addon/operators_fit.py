@@ -11,7 +11,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, StringProperty
 from . import importer, motion, refit, runtime
 from .core.avatar import read_avatar
 from .core.errors import LikenessError
-from .core.fit import LIMBS
+from .core.fit import LIMBS, usually_off
 from .core.fit_file import SUFFIX
 from .operator_base import LikenessOperator
 from .operators_avatar import wanted_avatar
@@ -182,7 +182,8 @@ class LIKENESS_OT_select_limb(LikenessOperator, bpy.types.Operator):
             return "Select the bones of this limb"
         doubtful = properties.limb in refit.unsure_limbs(confidence)
         advice = ". Pose it over the picture, then Refit" if doubtful else ""
-        return f"The fit is {sure * 100:.0f} % sure of this limb{advice}. Click to select its bones"
+        cm = 100 * usually_off(sure)
+        return f"Limbs that look like this one are usually {cm:.0f} cm off{advice}. Click to select its bones"
 
     def run(self, context: bpy.types.Context) -> None:
         """Pose Mode with these bones selected."""

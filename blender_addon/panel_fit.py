@@ -8,7 +8,7 @@ import bpy
 from .core.fit import LIMBS
 from .importer import CONFIDENCE_KEY, FIT_KEY, REQUEST_KEY
 from .pictures import icon
-from .refit import UNSURE, unsure_limbs
+from .refit import unsure_limbs
 from .wrapping import paragraph
 
 _DOTS = 5
@@ -55,7 +55,6 @@ def doubts(confidence: dict[str, float]) -> str:
     """'Left arm unsure: pose it over the picture, then Refit.'; empty where nothing is."""
     names = [limb.replace("_", " ") for limb in unsure_limbs(confidence)]
     if not names:
-        depths = bool(confidence) and max(confidence.values()) < UNSURE
-        return "A photo leaves depths open: compare the body with the picture." if depths else ""
+        return ""
     pose = "it" if len(names) == 1 else "them"
     return f"{', '.join(names).capitalize()} unsure: pose {pose} over the picture, then Refit."

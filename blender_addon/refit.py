@@ -29,8 +29,8 @@ from .core.frames import axis_angle, rigid, rodrigues
 CAMERA_KEY = "likeness_capture_camera"
 #: The picture that an avatar folder keeps of its capture.
 PICTURE = Path("previews") / "capture.jpg"
-#: Below this a limb may be called unsure, and it is where it lies this far below the others.
-UNSURE, _FAR_BELOW = 0.5, 0.75
+#: Under this a limb is called unsure: half of such limbs are more than 10 cm off (core.fit.usually_off).
+UNSURE = 0.2
 #: How much of the picture lies over the avatar.
 _PICTURE_ALPHA = 0.5
 _SENSOR_MM = 36.0
@@ -44,15 +44,8 @@ _LIMB_WORDS = {
 
 
 def unsure_limbs(confidence: dict[str, float]) -> list[str]:
-    """The limbs that are unsure, in the panel's order: below UNSURE, and below what the others are.
-
-    A photo leaves every limb unsure in depth; naming all of them would help nobody.
-    """
-    known = {limb: float(confidence[limb]) for limb in LIMBS if limb in confidence}
-    if not known:
-        return []
-    limit = min(UNSURE, _FAR_BELOW * float(np.median(list(known.values()))))
-    return [limb for limb, sure in known.items() if sure < limit]
+    """The limbs that are unsure, in the panel's order."""
+    return [limb for limb in LIMBS if confidence.get(limb, 1.0) < UNSURE]
 
 
 def limb_of(joint: str) -> str:

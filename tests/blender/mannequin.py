@@ -131,7 +131,7 @@ def write_mannequin(path: Path, addon, seed: int = 0, lowered_m=(0, 0, 0), finge
             confidence={
                 "head": 0.9,
                 "torso": 0.95,
-                "left_arm": 0.3,
+                "left_arm": 0.1,
                 "right_arm": 0.9,
                 "left_leg": 0.8,
                 "right_leg": 0.8,

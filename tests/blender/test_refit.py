@@ -152,12 +152,11 @@ def test_the_limb_of_every_joint_is_known(addon):
     assert limb_of("right_pinky2") == "right_arm" and limb_of("left_foot") == "left_leg"
 
 
-def test_limbs_are_called_unsure_where_they_stand_out(addon):
-    unsure, doubts = addon("refit").unsure_limbs, addon("panel_fit").doubts
-    depth = {"head": 0.9, "torso": 0.8, "left_arm": 0.2, "right_arm": 0.9, "left_leg": 0.8, "right_leg": 0.4}
+def test_limbs_are_called_unsure_where_they_usually_are_a_hand_off(addon):
+    unsure, doubts, fit = addon("refit").unsure_limbs, addon("panel_fit").doubts, addon("core.fit")
+    depth = {"head": 0.9, "torso": 0.8, "left_arm": 0.15, "right_arm": 0.9, "left_leg": 0.8, "right_leg": 0.1}
     assert unsure(depth) == ["left_arm", "right_leg"]
     assert doubts(depth) == "Left arm, right leg unsure: pose them over the picture, then Refit."
-    photo = {"head": 0.31, "torso": 0.34, "left_arm": 0.24, "right_arm": 0.24, "left_leg": 0.28, "right_leg": 0.29}
-    assert unsure(photo) == [] and "A photo leaves depths open" in doubts(photo)
-    assert unsure(photo | {"right_arm": 0.1}) == ["right_arm"]
+    off = {"head": 0.05, "torso": 0.02, "left_arm": 0.07, "right_arm": 0.12, "left_leg": 0.09, "right_leg": 0.099}
+    assert unsure({limb: fit.sure(metres) for limb, metres in off.items()}) == ["right_arm"]
     assert unsure({}) == [] and doubts({}) == "" and doubts(dict.fromkeys(depth, 0.9)) == ""

@@ -433,7 +433,7 @@ class Fitter:
     def _confidence(self, trial: Trial, posed: Posed, matcher: Matcher) -> dict[str, float]:
         seen = seen_evidence(trial.evidence, posed)
         system = self._system(trial, LandmarkTerm.of(seen), matcher, posed, self.rounds[-1])
-        return confidence(posed, system, seen)
+        return confidence(posed, system, "rgbd" if seen.has_depth else "photo")
 
     def result(self, trial: Trial) -> Fit:
         """The fit with its figures."""

@@ -15,7 +15,19 @@ from .errors import LikenessError
 LIMBS = ("head", "torso", "left_arm", "right_arm", "left_leg", "right_leg")
 #: Sets of shape directions that betas may belong to.
 PEOPLE = ("adults", "children")
+#: A limb that usually is this far off counts as half sure.
+HALF_SURE_M = 0.05
 _MAX_JOINTS, _MAX_BETAS = 100, 1000
+
+
+def sure(off_m: float) -> float:
+    """Confidence in a limb whose joints usually are so many metres off: 1 / (1 + (off / HALF_SURE_M)^2)."""
+    return 1 / (1 + (off_m / HALF_SURE_M) ** 2)
+
+
+def usually_off(confidence: float) -> float:
+    """Metres by which joints of a limb of this confidence usually are off; the inverse of `sure`."""
+    return float(HALF_SURE_M * np.sqrt(max(1 / max(confidence, 1e-9) - 1, 0.0)))
 
 
 @dataclass(frozen=True)
@@ -24,7 +36,7 @@ class Fit:
 
     pose: (J, 3) f32 axis-angle; pose[0] is the root's orientation in camera axes (SMPL's convention: it turns about
     the rest pelvis), so an upright person who faces the camera has pose[0] = (pi, 0, 0).
-    betas: (K,) f32. translation: (3,) f32 metres. confidence: limb -> 0..1.
+    betas: (K,) f32. translation: (3,) f32 metres. confidence: limb -> 0..1, see `sure`.
     residuals: figures with units in their names. people: whose shape directions the betas belong to, `adults` or
     `children`. up: (3,) f32 unit vector in camera space away from the floor that the body stands on, where the fit
     knows it better than the capture.
