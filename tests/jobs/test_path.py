@@ -48,7 +48,7 @@ def test_capture_becomes_an_avatar_and_nothing_else(avatar):
     assert shares == sorted(shares) and shares[-1] == 1.0
     assert events[0]["stage"] == "read"
     whole = read_avatar(out, verify=True)
-    assert whole.method == "draped" and whole.name == "Sample" and len(whole.joint_names) == 52
+    assert whole.method == "layers" and whole.name == "Sample" and len(whole.joint_names) == 52
     assert str(ROOT) not in (out / "avatar.json").read_text(), "a path of this machine in the provenance"
     assert {"avatar.glb", "capture_surface.ply", "previews/front.png", "previews/overlay.png"} <= set(
         json.loads((out / "avatar.json").read_text())["files"]
@@ -64,6 +64,14 @@ def test_posed_avatar_is_the_captured_surface(avatar):
     posed = skin(rest.astype(float), whole.skin_joints, whole.skin_weights.astype(float), transforms)
     distance = np.linalg.norm(posed + whole.capture.translation - surface.vertices, axis=1)
     assert np.median(distance) < 1e-3 and np.percentile(distance, 95) < 5e-3
+
+
+def test_each_vertex_tells_how_it_is_known(avatar):
+    """About half of a person turns away from the camera; nearly all of what the camera saw was measured too."""
+    whole = read_avatar(avatar[0])
+    guessed, seen, measured = np.bincount(whole.confidence, minlength=3) / len(whole.vertices)
+    assert 0.4 < guessed < 0.8 and measured > 0.2 and seen < 0.15
+    assert (whole.confidence[whole.seen > 0.6] == 2).all()
 
 
 def test_quality_holds_on_the_sample(avatar):
