@@ -34,7 +34,7 @@ class Scene:
     truth: np.ndarray
 
 
-def painted(model: BodyModel, size: int, detail: bool = True) -> np.ndarray:
+def painted(model: BodyModel, size: int, detail: bool = True, print_m: float = 0.06) -> np.ndarray:
     """(size, size, 3) u8: hair, skin, a shirt with a print, jeans, shoes, by rest position."""
     texels = rasterize(model.corner_uvs, size)
     points = texels.interpolate(model.v_template, model.faces)
@@ -49,7 +49,7 @@ def painted(model: BodyModel, size: int, detail: bool = True) -> np.ndarray:
     nose = model.v_template[model.landmark_vertices["nose"]]
     colour[(parts == "head") & ((y > nose[1] + 0.1) | ((z < nose[2] - 0.12) & (y > nose[1] - 0.05)))] = HAIR
     if detail:
-        colour[shirt & (z > 0) & (np.hypot(x, y - 0.3) < 0.06)] = (245, 220, 60)
+        colour[shirt & (z > 0) & (np.hypot(x, y - 0.3) < print_m)] = (245, 220, 60)
         for side in ("left", "right"):
             eye = model.v_template[model.landmark_vertices[f"{side}_eye"]]
             colour[(parts == "head") & (np.linalg.norm(points - eye, axis=1) < 0.014)] = (30, 60, 40)
@@ -72,7 +72,9 @@ def resting_pose(turn_deg: float = 0.0) -> np.ndarray:
 
 
 @lru_cache(maxsize=4)
-def scene(height_px: int = 1024, turn_deg: float = 0.0, detail: bool = True, texture_px: int = 2048) -> Scene:
+def scene(
+    height_px: int = 1024, turn_deg: float = 0.0, detail: bool = True, texture_px: int = 2048, print_m: float = 0.06
+) -> Scene:
     """The painted default body 2.4 m before a camera, with exact mask and depth; its surface is the body itself."""
     model = product_body()
     betas = np.linspace(0.8, -0.8, 5).astype(np.float32)
@@ -81,7 +83,7 @@ def scene(height_px: int = 1024, turn_deg: float = 0.0, detail: bool = True, tex
     width = height_px * 3 // 4
     focal = height_px * 1.15
     camera = Camera(focal, focal, (width - 1) / 2, (height_px - 1) / 2, width, height_px)
-    truth = painted(model, texture_px, detail)
+    truth = painted(model, texture_px, detail, print_m)
     mesh = TexturedMesh(model.faces, model.corner_uvs, MipTexture(truth))
     picture = render_mesh(mesh, vertices, camera)
     _, hits = RayScene(vertices, model.faces).view(camera)
@@ -108,5 +110,5 @@ def scene(height_px: int = 1024, turn_deg: float = 0.0, detail: bool = True, tex
 
 @pytest.fixture(scope="session")
 def painted_scene() -> Callable[..., Scene]:
-    """scene(height_px, turn_deg, detail, texture_px) -> Scene, each made once."""
+    """scene(height_px, turn_deg, detail, texture_px, print_m) -> Scene, each made once."""
     return scene

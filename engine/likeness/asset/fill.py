@@ -29,8 +29,10 @@ _CALM_BANDS = 11
 _SEEN = 0.5
 _MANY = 20
 _FEW = 5
+_SIDES = 0.7
 _NO_COLOUR = 128.0
 _HEAD, _TORSO, _ARM = (REGIONS.index(n) for n in ("head", "torso", "left_arm"))
+_HANDS = (REGIONS.index("left_hand"), REGIONS.index("right_hand"))
 _TRUNK = (_TORSO, REGIONS.index("left_leg"), REGIONS.index("right_leg"))
 
 
@@ -99,20 +101,32 @@ def read_profiles(photo: Photo, body: RestBody) -> Profiles:
         out[index] = _bands(colour[mine], trust[mine], band[mine, int(_outwards(name))], count)
     # Above the crotch torso and thighs wear the same thing: one hem all around.
     trunk = np.nonzero(np.isin(region, _TRUNK))[0]
-    pooled = _bands(colour[trunk], trust[trunk], band[trunk, 0], count)
+    pooled = _bands(colour[trunk], trust[trunk], band[trunk, 0], count, np.abs(position[trunk, 0]))
     high = (centres > body.crotch) & ~np.isnan(pooled[:, 0])
     for index in _TRUNK:
         out[index, high] = pooled[high]
+    # Hands behind the back are as bare as the face, whatever the sleeves are.
+    skin = _pixel_median(photo, body, body.cheeks)
+    if skin is not None and np.isnan(out[list(_HANDS), :, 0]).all():
+        out[list(_HANDS)] = skin
     return Profiles(centres, _completed(out, np.median(colour, axis=0) if len(colour) else np.full(3, _NO_COLOUR)))
 
 
-def _bands(colour: np.ndarray, trust: np.ndarray, band: np.ndarray, count: int) -> np.ndarray:
-    """Pixels' colours (N, 3), trust (N,), band (N,) -> (count, 3) medians; not a number where there are too few."""
+def _bands(
+    colour: np.ndarray, trust: np.ndarray, band: np.ndarray, count: int, aside: np.ndarray | None = None
+) -> np.ndarray:
+    """Pixels' colours (N, 3), trust (N,), band (N,) -> (count, 3) medians; not a number where there are too few.
+
+    aside (N,): how far from the body's middle; then the outermost of a band decide, which the far side continues: a
+    print, a tie, what shows in an open jacket are in the middle.
+    """
     out = np.full((count, 3), np.nan, np.float32)
     order = np.argsort(band, kind="stable")
     for group in np.split(order, np.nonzero(np.diff(band[order]))[0] + 1):
         sure = group[trust[group] > 0.5]
         chosen = sure if len(sure) >= _MANY else group
+        if aside is not None and len(chosen) >= _MANY:
+            chosen = chosen[aside[chosen] >= np.quantile(aside[chosen], _SIDES)]
         if len(chosen) >= _FEW:
             out[band[chosen[0]]] = np.median(colour[chosen], axis=0)
     return out
