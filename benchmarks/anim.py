@@ -80,6 +80,12 @@ def draped(capture: Capture, fit: Fit | None) -> Surface:
     return mesh_of(drape(capture, model_of(fit), fit))
 
 
+def draped_layers(capture: Capture, fit: Fit | None, weights: Path = WEIGHTS) -> Surface:
+    """The fitted body, draped, its far side led by the two-layer network: what avatars are made of."""
+    fit = needed(fit)
+    return mesh_of(drape(capture, model_of(fit), fit, guess=predict_layers(capture, fit, weights)))
+
+
 def methods(weights: dict[str, Path]) -> dict[str, Method]:
     """All rows; a new one is a line here. weights: two_layer replaces the file that ships; any other name is a row of
     its own, an ANIM network."""
@@ -89,6 +95,7 @@ def methods(weights: dict[str, Path]) -> dict[str, Method]:
         "body": body,
         "inflation": lambda capture, fit: mesh_of(inflate(capture)),
         "draped": draped,
+        "draped_layers": lambda capture, fit: draped_layers(capture, fit, two_layer),
         "layers": lambda capture, fit: mesh_of(predict_layers(capture, None, two_layer)),
         "layers_body": lambda capture, fit: mesh_of(predict_layers(capture, needed(fit), two_layer)),
         "layers_slab": lambda capture, fit: mesh_of(predict_layers(capture, None, two_layer, form="slab")),

@@ -42,3 +42,5 @@ def test_hands_that_nobody_saw_are_of_the_faces_colour(painted_scene: Callable) 
         place = np.array([[wrist + 0.08, 0, 0], [elbow, 0, 0]])
         hand, arm = found.at(place, np.eye(len(REGIONS))[[REGIONS.index(f"{side}_{p}") for p in ("hand", "arm")]])
         assert np.abs(hand - SKIN).max() < 25 and np.abs(arm - [20, 40, 200]).max() < 5
+    sleeve = found.at(np.array([[0.97 * wrist, 0, 0]]), np.eye(len(REGIONS))[[REGIONS.index("left_arm")]])[0]
+    assert sleeve[2] > sleeve[0] + 100

@@ -105,11 +105,12 @@ def read_profiles(photo: Photo, body: RestBody) -> Profiles:
     high = (centres > body.crotch) & ~np.isnan(pooled[:, 0])
     for index in _TRUNK:
         out[index, high] = pooled[high]
-    # Hands behind the back are as bare as the face, whatever the sleeves are.
-    skin = _pixel_median(photo, body, body.cheeks)
-    if skin is not None and np.isnan(out[list(_HANDS), :, 0]).all():
+    skin, hidden = _pixel_median(photo, body, body.cheeks), np.isnan(out[list(_HANDS), :, 0]).all()
+    out = _completed(out, np.median(colour, axis=0) if len(colour) else np.full(3, _NO_COLOUR))
+    if skin is not None and hidden:
+        # Hands behind the back are as bare as the face, whatever the sleeves are.
         out[list(_HANDS)] = skin
-    return Profiles(centres, _completed(out, np.median(colour, axis=0) if len(colour) else np.full(3, _NO_COLOUR)))
+    return Profiles(centres, out)
 
 
 def _bands(
