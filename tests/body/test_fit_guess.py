@@ -24,7 +24,7 @@ def guess_of(rng: np.random.Generator) -> Guess:
 def energy(guess: Guess, state: State) -> System:
     points = fit_points(load_default())
     system = System(points.betas_count)
-    add_guess(system, points.posed(state), guess, 0.7)
+    add_guess(system, points.posed(state), guess.pose, guess.sigma, 0.7)
     return system
 
 

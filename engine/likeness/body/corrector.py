@@ -95,8 +95,12 @@ def from_six(six: torch.Tensor) -> torch.Tensor:
 def sight_turn(points: np.ndarray, camera: Camera) -> np.ndarray:
     """(3, 3) rotation of the optical axis to the line of sight to the middle of the trunk; points (33, 2) px."""
     middle = points[TRUNK].mean(axis=0)
-    sight = np.array([(middle[0] - camera.cx) / camera.fx, (middle[1] - camera.cy) / camera.fy, 1.0])
-    sight /= np.linalg.norm(sight)
+    return turn_to(np.array([(middle[0] - camera.cx) / camera.fx, (middle[1] - camera.cy) / camera.fy, 1.0]))
+
+
+def turn_to(sight: np.ndarray) -> np.ndarray:
+    """(3, 3) least rotation of the optical axis to a line of sight (3,) before the camera."""
+    sight = sight / np.linalg.norm(sight)
     across = np.array([-sight[1], sight[0], 0.0])
     k = np.array([[0, -across[2], across[1]], [across[2], 0, -across[0]], [-across[1], across[0], 0]])
     return np.asarray(np.eye(3) + k + k @ k / (1 + sight[2]))

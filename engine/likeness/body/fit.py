@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from likeness.body.corrector import Guess, correct
+from likeness.body.depth_pose import DepthPose, read_depth
 from likeness.body.fit_cloth import SHARE_SIGMA, Cloth
 from likeness.body.fit_floor import add_balance, add_camera_prior, add_floor, floored, upright
 from likeness.body.fit_focal import LOG_RATIOS, STEPS, likely, moved_away, refocused
-from likeness.body.fit_guess import add_guess, state_of
+from likeness.body.fit_guess import add_guess, add_joints, state_of, state_of_depth
 from likeness.body.fit_observe import Evidence, observe
 from likeness.body.fit_overlay import draw_overlay
 from likeness.body.fit_pairs import Matcher, fit_points
@@ -82,6 +83,8 @@ FAR_OFF_M = 0.3
 # Weight of the corrector's guess; and what directions in space and the usual poses still weigh beside it, since it has
 # read the former and learnt the latter.
 GUESS_WEIGHT, GUESS_SPACE, GUESS_PRIOR = 1.0, 0.3, 0.5
+# Weights of the joints and turns that the network reads off depth. Neighbouring joints err together.
+JOINTS_WEIGHT, TURNS_WEIGHT = 0.5, 0.25
 # Of the usual poses of a limb so many are tried; another one must lower the energy by so much.
 LIMB_TRIES, LIMB_GAIN = 2, 3.0
 
@@ -141,8 +144,10 @@ def fitter_for(
             "Use a picture that shows the person from head to knees or more.",
         )
     # Where there is depth, it knows better than what is usual.
-    guess = None if evidence.has_depth else correct(landmarks, capture.camera)
-    return Fitter(capture, model, report, guess=guess, height_m=height_m), evidence
+    if evidence.depth is not None:
+        seen = read_depth(evidence.depth, capture.mask, capture.camera)
+        return Fitter(capture, model, report, seen=seen, height_m=height_m), evidence
+    return Fitter(capture, model, report, guess=correct(landmarks, capture.camera), height_m=height_m), evidence
 
 
 def with_focal(fitter: Fitter, trial: Trial, landmarks: Landmarks) -> tuple[Fitter, Trial]:
@@ -168,11 +173,13 @@ def with_focal(fitter: Fitter, trial: Trial, landmarks: Landmarks) -> tuple[Fitt
 def _as_child(fitter: Fitter, trial: Trial, held: np.ndarray) -> tuple[Fitter, Trial]:
     """The child's body where the measured person is small, the body is ours, and the child's fits better."""
     model = fitter.model
-    small = trial.evidence.has_depth and fitter.stature(trial.state.betas) < CHILD_STATURE_M
+    young = fitter.seen is not None and fitter.seen.child > 0.5
+    small = trial.evidence.has_depth and (young or fitter.stature(trial.state.betas) < CHILD_STATURE_M)
     layout = {24: "smpl", 52: "smplh"}.get(len(model.parents))
     if not small or layout is None or model.name != load_default(layout).name:
         return fitter, trial
-    child = Fitter(fitter.capture, load_default(layout, "children", model.betas_count), fitter.report, "children")
+    smaller_body = load_default(layout, "children", model.betas_count)
+    child = Fitter(fitter.capture, smaller_body, fitter.report, "children", seen=fitter.seen)
     if child.model.betas_count != model.betas_count:
         return fitter, trial
     smaller = replace(trial, state=replace(trial.state, betas=np.zeros(model.betas_count)))
@@ -202,13 +209,16 @@ class Fitter:
         people: str = "adults",
         *,
         guess: Guess | None = None,
+        seen: DepthPose | None = None,
         height_m: float | None = None,
     ) -> None:
-        """guess: what the corrector makes of a photo's landmarks. height_m: how tall the person is, where known."""
+        """guess: what the corrector makes of a photo's landmarks. seen: what a network reads off depth. height_m: how
+        tall the person is, where known."""
         self.capture = capture
         self.model = model
         self.people = people
         self.guess = guess
+        self.seen = seen
         self.sized = capture.depth is None or height_m is not None
         self.height_m = USUAL_STATURE_M if height_m is None else height_m
         self.prior = load_prior()
@@ -247,6 +257,8 @@ class Fitter:
         for name, reading in meanings if evidence.has_depth else meanings[:2]:
             rough = self.rough(name, reading)
             trials.append(self.refined(rough, self.look))
+        if self.seen is not None:
+            trials.append(self.refined(self.shown(meanings), self.look))
         gain = SWAP_GAIN if evidence.has_depth else SWAP_GAIN_PHOTO
         first = trials[0]
         best = min(trials, key=lambda trial: trial.energy + (gain if trial is not first else 0.0))
@@ -268,6 +280,25 @@ class Fitter:
         start = floored(evidence, self.points.posed(state_of(self.guess, evidence, self.points)))
         fixed = np.zeros(unknowns(self.model.betas_count), bool)
         return Trial(name, evidence, *minimise(build, start, 8, self._tick("Posing the body"), fixed))
+
+    def shown(self, meanings: list[tuple[str, Evidence]]) -> Trial:
+        """What the network reads off depth, with the reading of the landmarks that agrees best."""
+        assert self.seen is not None
+
+        def build(state: State, energy_only: bool) -> System:
+            system = System(self.model.betas_count, energy_only=energy_only)
+            self._priors(system, self.points.posed(state), 1.0, 2.0)
+            return system
+
+        fixed = np.zeros(unknowns(self.model.betas_count), bool)
+        state, _ = minimise(build, state_of_depth(self.seen, self.points), 8, self._tick("Posing the body"), fixed)
+        posed = self.points.posed(state)
+        energies = []
+        for _, evidence in meanings:
+            system = System(self.model.betas_count, energy_only=True)
+            LandmarkTerm.of(evidence).image(system, posed)
+            energies.append(system.energy)
+        return Trial(*meanings[int(np.argmin(energies))], state)
 
     def rough(self, name: str, evidence: Evidence) -> Trial:
         """Root, then pose, by landmarks alone."""
@@ -394,8 +425,11 @@ class Fitter:
 
     def _priors(self, system: System, posed: Posed, prior: float, shape: float) -> None:
         if self.guess is not None:
-            add_guess(system, posed, self.guess, GUESS_WEIGHT)
+            add_guess(system, posed, self.guess.pose, self.guess.sigma, GUESS_WEIGHT)
             prior = prior * GUESS_PRIOR
+        if self.seen is not None:
+            add_joints(system, posed, self.seen, JOINTS_WEIGHT)
+            add_guess(system, posed, self.seen.pose, self.seen.sigma_rad, TURNS_WEIGHT)
         add_prior(system, self.prior, posed, prior)
         betas = posed.state.betas
         system.add_some(BETAS, np.eye(len(betas)), betas, shape)

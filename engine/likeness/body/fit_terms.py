@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from likeness.body.corrector import turn_to
 from likeness.body.fit_cloth import Cloth
 from likeness.body.fit_observe import Evidence
 from likeness.body.fit_pairs import Pairs
@@ -241,7 +242,4 @@ def view_turn(evidence: Evidence) -> np.ndarray:
     torso = evidence.uv[[11, 12, 23, 24]].mean(axis=0)
     camera = evidence.camera
     sight = np.array([(torso[0] - camera.cx) / camera.fx, (torso[1] - camera.cy) / camera.fy, 1.0])
-    sight /= np.linalg.norm(sight)
-    v, cosine = np.array([-sight[1], sight[0], 0.0]), sight[2]
-    k = np.array([[0, -v[2], v[1]], [v[2], 0, -v[0]], [-v[1], v[0], 0]])
-    return (np.eye(3) + k + k @ k / (1 + cosine)).astype(np.float32)
+    return turn_to(sight).astype(np.float32)
