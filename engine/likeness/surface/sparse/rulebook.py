@@ -21,6 +21,8 @@ from likeness.surface.sparse.sites import CENTER, OFFSETS, Sites, coarser_shape,
 #: channels); on a graphics card few large launches are better.
 CHUNK_ROWS = {"cpu": 4096}
 CHUNK_ROWS_ELSEWHERE = 65536
+#: A table of so many cells for each key takes as long as sorting the keys.
+TABLE_SHARE = 64
 
 
 @dataclass(frozen=True)
@@ -183,9 +185,23 @@ def strided_pairs(sites: Sites) -> tuple[Sites, Pairs]:
                 rows = rows[room[i].index_select(0, rows)]
         fine.append(rows)
         keys.append(floor.index_select(0, rows) + sum(steps[i] for i, tap in enumerate(taps) if tap == 0))
-    found, coarse = torch.unique(torch.cat(keys), return_inverse=True)
+    found, coarse = _distinct(torch.cat(keys))
     pairs = Pairs(coarse, torch.cat(fine), tuple(len(rows) for rows in fine))
     return Sites.from_keys(found, shape, sites.batch_size, 2 * sites.stride), pairs
+
+
+def _distinct(keys: Tensor) -> tuple[Tensor, Tensor]:
+    """Sorted distinct keys, and of each key (M,) which of them it is: by a table where that is smaller than sorting."""
+    low, high = (int(end) for end in keys.aminmax()) if len(keys) else (0, -1)
+    span = high - low + 1
+    if span > TABLE_SHARE * len(keys):
+        return torch.unique(keys, return_inverse=True)
+    offset = keys - low
+    seen = torch.zeros(span, dtype=torch.bool, device=keys.device).index_fill_(0, offset, True)
+    found = torch.nonzero(seen).flatten()
+    rows = torch.empty(span, dtype=torch.int64, device=keys.device)
+    rows[found] = torch.arange(len(found), device=keys.device)
+    return found + low, rows.index_select(0, offset)
 
 
 def _chunks(pairs: Pairs, rows: int) -> tuple[Chunk, ...]:
