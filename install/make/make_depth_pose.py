@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from likeness.body.corrector import JOINTS
-from likeness.body.depth_pose import DEPTH_UNIT_M, PIXEL_M, SIDE, DepthPoseNet, channels_of
+from likeness.body.depth_pose import PIXEL_M, SIDE, DepthPoseNet, channels_of
 from likeness.body.lbs import rotation_matrices
 from likeness.body.model import load_default
 from likeness.core.camera import Camera
@@ -186,18 +186,36 @@ class Views:
         pose = torch.where(swap, self.pose[:, MIRROR] * torch.tensor(FLIP), self.pose)
         return Views(depth, self.last, joints, pose, self.child)
 
-    def pictures(self) -> torch.Tensor:
-        """Without any error of a sensor, (B, 4, SIDE, SIDE)."""
-        return pictures_of(self.depth != NOTHING, self.depth.float() / 1000, self.last)
+
+def framed(views: Views, generator: torch.Generator) -> torch.Tensor:
+    """Where the captures' pictures are, (B, SIDE, SIDE) bool: about the people, narrow or wide, a little turned; now and
+    then they cut an arm off, and legs where the views say so."""
+    count = len(views.depth)
+    person = views.depth != NOTHING
+    line = torch.arange(SIDE, dtype=torch.float32)
+    inside = torch.ones(person.shape, dtype=torch.bool)
+    for axis, sign in ((2, -1), (2, 1), (1, -1), (1, 1)):
+        shown = person.any(dim=3 - axis).float()
+        reach = (sign * line * shown - 1e6 * (1 - shown)).amax(dim=1)
+        margin = 60 * torch.rand(count, generator=generator).square() + 0.5
+        margin = torch.where(torch.rand(count, generator=generator) < 0.04, -0.2 * margin, margin)
+        slope = 0.06 * torch.randn(count, generator=generator)[:, None] * (line - SIDE / 2)
+        limit = (reach + margin)[:, None] + slope
+        where, along = (line[None, None, :], limit[:, :, None]) if axis == 2 else (line[None, :, None], limit[:, None])
+        edge = sign * where <= along
+        if (axis, sign) == (1, 1):
+            # What the view cuts off ends there, level.
+            cut = (views.last < SIDE)[:, None, None]
+            edge = torch.where(cut, line[None, :, None] < views.last[:, None, None], edge)
+        inside &= edge
+    return inside
 
 
-def pictures_of(person: torch.Tensor, relative: torch.Tensor, last: torch.Tensor, known: torch.Tensor | None = None) \
+def pictures_of(person: torch.Tensor, relative: torch.Tensor, inside: torch.Tensor, known: torch.Tensor) \
         -> torch.Tensor:  # fmt: skip
-    """The network's input from who is where (B, SIDE, SIDE), and the last row of the picture (B,)."""
-    inside = (torch.arange(SIDE)[None, :, None] < last[:, None, None]).expand(person.shape)
+    """The network's input from who is where, depth, and where the picture is, each (B, SIDE, SIDE)."""
     shown = person & inside
-    found = shown if known is None else shown & known
-    parts = [values.numpy() for values in (relative, found, shown, inside)]
+    parts = [values.numpy() for values in (relative, shown & known, shown, inside)]
     return torch.from_numpy(channels_of(*parts)).transpose(0, 1).contiguous()
 
 
@@ -228,7 +246,8 @@ def spoiled(views: Views, generator: torch.Generator) -> torch.Tensor:
     holes = (wave(9) > 1.0 + 1.6 * chance(count)[:, None, None]) & spoil
     holes |= (wave(28) > 1.6 + 1.2 * chance(count)[:, None, None]) & spoil
     whole = (chance(count) < 0.5)[:, None, None]
-    return pictures_of((person & ~(frayed & whole)) | bled, relative, views.last, known & ~holes)
+    inside = framed(views, generator)
+    return pictures_of((person & ~(frayed & whole)) | bled, relative, inside, known & ~holes)
 
 
 class DepthPoseTask:
@@ -255,6 +274,7 @@ class DepthPoseTask:
         miss = (joints - views.joints).square().sum(-1).add(1e-8).sqrt()
         truth = rotation_matrices(views.pose)
         apart = 0.5 * (turns - truth).square().sum(dim=(2, 3))
+        # Least where sigma is the miss along each axis.
         unsure = miss / sigma.exp() * math.sqrt(3) + 3 * sigma
         # Squares over sigma squared, as corrector: the doubt alone learns from it.
         wrong = 1.5 * apart.detach() / (2 * doubt).exp() + 3 * doubt
@@ -283,7 +303,7 @@ def measured(model: nn.Module, views: Views, most: int = 768) -> dict[str, float
         found.append(((joints - these.joints), sigma))
     away, sigma = (torch.cat([each[n] for each in found]) for n in (0, 1))
     miss = away.norm(dim=-1)
-    ratio = (away.square().mean(-1).sqrt() / (sigma.exp() / math.sqrt(3))).flatten()
+    ratio = (away.square().mean(-1).sqrt() / sigma.exp()).flatten()
     return {
         "mm": round(1000 * float(miss.mean()), 1),
         "median": round(1000 * float(miss.median()), 1),

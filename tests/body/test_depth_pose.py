@@ -79,9 +79,7 @@ def test_joints_come_back_where_they_stand(seed: int):
     assert picture is not None
     joints = centre + rng.uniform(-0.8, 0.8, (JOINTS, 3))
     local = joints @ picture.turn
-    told = np.concatenate(
-        [local[:, :2] / local[:, 2:] * picture.distance_m, local[:, 2:] - picture.distance_m], axis=1
-    )
+    told = np.concatenate([local[:, :2] / local[:, 2:] * picture.distance_m, local[:, 2:] - picture.distance_m], axis=1)
     found = read_depth(depth, depth > 0, camera, Told(told))
     assert found is not None
     assert found.joints == pytest.approx(joints, abs=1e-6)

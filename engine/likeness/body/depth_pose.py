@@ -198,9 +198,7 @@ def load_depth_pose() -> DepthPoseNet:
     return net.eval()
 
 
-def read_depth(
-    depth: np.ndarray, mask: np.ndarray, camera: Camera, net: nn.Module | None = None
-) -> DepthPose | None:
+def read_depth(depth: np.ndarray, mask: np.ndarray, camera: Camera, net: nn.Module | None = None) -> DepthPose | None:
     """What the network (the shipped one) takes a person for; see depth_picture. None where too little is known."""
     picture = depth_picture(depth, mask, camera)
     if picture is None:
@@ -215,7 +213,7 @@ def read_depth(
     pose[:JOINTS] = axis_angle(turns)
     return DepthPose(
         joints=places @ picture.turn.T,
-        sigma_m=np.exp(sigma) / np.sqrt(3.0),
+        sigma_m=np.exp(sigma),
         pose=pose,
         sigma_rad=np.exp(doubt) / np.sqrt(3.0),
         child=float(1 / (1 + np.exp(-child))),

@@ -16,6 +16,7 @@ from likeness.body.fit_observe import Evidence, observe
 from likeness.body.fit_overlay import draw_overlay
 from likeness.body.fit_pairs import Matcher, fit_points
 from likeness.body.fit_points import BETAS, CLOTH, PLACE, POSE, TURN, Posed, State, unknowns
+from likeness.body.fit_rounds import DEPTH_LOOK, DEPTH_ROUNDS, PHOTO_LOOK, PHOTO_ROUNDS, Round
 from likeness.body.fit_start import limb_pose, place, readings, root_orientation, usual_limbs
 from likeness.body.fit_sure import confidence, seen_evidence
 from likeness.body.fit_system import System, minimise
@@ -41,31 +42,6 @@ from likeness.core.progress import Report, quiet
 __all__ = ["draw_overlay", "fit_body"]
 
 
-@dataclass(frozen=True)
-class Round:
-    """One stretch of the second half: steps, how far readings may lie from the body (m), their noise (m), and the
-    weights of landmarks, prior and shape."""
-
-    steps: int
-    reach: float
-    blur: float
-    landmark: float
-    prior: float
-    shape: float
-
-
-DEPTH_LOOK = (Round(4, 0.25, 0.03, 1.0, 1.0, 2.0), Round(4, 0.20, 0.02, 0.8, 0.8, 1.0))
-DEPTH_ROUNDS = (
-    Round(6, 0.15, 0.015, 0.7, 0.7, 1.0),
-    Round(6, 0.12, 0.01, 0.5, 0.5, 1.0),
-    Round(8, 0.10, 0.006, 0.4, 0.4, 1.0),
-)
-PHOTO_LOOK = (Round(4, 0.2, 0.02, 1.0, 1.0, 2.0),)
-PHOTO_ROUNDS = (
-    Round(5, 0.2, 0.02, 1.0, 1.0, 2.0),
-    Round(5, 0.2, 0.02, 1.0, 0.8, 1.5),
-    Round(8, 0.2, 0.02, 1.0, 0.7, 1.5),
-)
 SURFACE_WEIGHT, FRONT_WEIGHT, OVERFLOW_WEIGHT, EDGE_WEIGHT, BALANCE_WEIGHT = 250.0, 60.0, 200.0, 60.0, 6.0
 FLOOR_WEIGHT, CAMERA_WEIGHT = 2.0, 1.0
 # Left and right are exchanged in a photo only where that lowers the energy by this much: without depth a pose is nearly
@@ -257,11 +233,12 @@ class Fitter:
         for name, reading in meanings if evidence.has_depth else meanings[:2]:
             rough = self.rough(name, reading)
             trials.append(self.refined(rough, self.look))
-        if self.seen is not None:
-            trials.append(self.refined(self.shown(meanings), self.look))
         gain = SWAP_GAIN if evidence.has_depth else SWAP_GAIN_PHOTO
-        first = trials[0]
-        best = min(trials, key=lambda trial: trial.energy + (gain if trial is not first else 0.0))
+        likely = trials[:1]
+        if self.seen is not None:
+            likely.append(self.refined(self.shown(meanings), self.look))
+        best = min(likely, key=lambda trial: trial.energy)
+        best = min([best, *trials[1:]], key=lambda trial: trial.energy + (gain if trial is not best else 0.0))
         return self.other_limbs(best) if evidence.has_depth else best
 
     def learnt(self, name: str, evidence: Evidence) -> Trial:
