@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from likeness.body.corrector import JOINTS
-from likeness.body.depth_pose import PIXEL_M, SIDE, DepthPoseNet, channels_of
+from likeness.body.depth_pose import MIRRORED, PIXEL_M, SIDE, DepthPoseNet, channels_of
 from likeness.body.lbs import rotation_matrices
 from likeness.body.model import load_default
 from likeness.core.camera import Camera
@@ -44,7 +44,6 @@ NOTHING = -32768
 CUT_FEET, CUT_LEGS = 0.08, 0.06
 BARE_HEAD = 0.3
 BATCH = 32
-MIRROR = [0, 2, 1, 3, 5, 4, 6, 8, 7, 9, 11, 10, 12, 14, 13, 15, 17, 16, 19, 18, 21, 20]
 FLIP = (1.0, -1.0, -1.0)
 # Depths as sensors spoil them: metres of noise a pixel and of waves over many, shares of pictures.
 NOISE_M, WAVE_M, CLEAN = 0.006, 0.008, 0.25
@@ -182,14 +181,16 @@ class Views:
         """The same with some (B,) seen in a mirror."""
         swap = which[:, None, None]
         depth = torch.where(swap, self.depth.flip(2), self.depth)
-        joints = torch.where(swap, self.joints[:, MIRROR] * torch.tensor((-1.0, 1.0, 1.0)), self.joints)
-        pose = torch.where(swap, self.pose[:, MIRROR] * torch.tensor(FLIP), self.pose)
+        joints = torch.where(swap, self.joints[:, MIRRORED] * torch.tensor((-1.0, 1.0, 1.0)), self.joints)
+        pose = torch.where(swap, self.pose[:, MIRRORED] * torch.tensor(FLIP), self.pose)
         return Views(depth, self.last, joints, pose, self.child)
 
 
 def framed(views: Views, generator: torch.Generator) -> torch.Tensor:
-    """Where the captures' pictures are, (B, SIDE, SIDE) bool: about the people, narrow or wide, a little turned; now and
-    then they cut an arm off, and legs where the views say so."""
+    """Where the captures' pictures are, (B, SIDE, SIDE) bool: about the people, narrow or wide, a little turned.
+
+    Now and then they cut an arm off, and legs where the views say so.
+    """
     count = len(views.depth)
     person = views.depth != NOTHING
     line = torch.arange(SIDE, dtype=torch.float32)

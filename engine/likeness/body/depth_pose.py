@@ -33,6 +33,8 @@ SAMPLES = 3
 MIN_READINGS = 60
 # The network is never surer nor less sure than this: metres a joint, radians a turn, all axes together.
 SIGMA_M, SIGMA_RAD = (0.008, 0.6), (0.05, 1.5)
+# The joints of the other side.
+MIRRORED = [0, 2, 1, 3, 5, 4, 6, 8, 7, 9, 11, 10, 12, 14, 13, 15, 17, 16, 19, 18, 21, 20]
 WIDTHS = (24, 40, 64, 96)
 POOLED, HIDDEN = 16, 192
 
@@ -102,9 +104,11 @@ class DepthPoseNet(nn.Module):
         step = PIXEL_M * SIDE / CELLS
         line = (torch.arange(CELLS) + 0.5 - CELLS / 2) * step
         grid = torch.stack([line.repeat(CELLS), line.repeat_interleave(CELLS), torch.zeros(CELLS * CELLS)])
+        self.grid: torch.Tensor
         self.register_buffer("grid", grid, persistent=False)
         side = torch.linspace(-1, 1, SIDE)
         place = torch.stack([side.expand(SIDE, SIDE), side[:, None].expand(SIDE, SIDE)])
+        self.place: torch.Tensor
         self.register_buffer("place", place, persistent=False)
 
     def forward(self, picture: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -198,14 +202,26 @@ def load_depth_pose() -> DepthPoseNet:
     return net.eval()
 
 
+def _both_ways(net: nn.Module, channels: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The mean of what the network says of a picture (4, SIDE, SIDE) and of its mirror image; see DepthPoseNet."""
+    picture = torch.from_numpy(np.stack([channels, channels[:, :, ::-1]]))
+    with torch.no_grad():
+        joints, sigma, turns, doubt, child = (value.double().numpy() for value in net(picture))
+    across = np.array([-1.0, 1.0, 1.0])
+    joints = (joints[0] + joints[1, MIRRORED] * across) / 2
+    both = turns[0] + across[:, None] * turns[1, MIRRORED] * across
+    u, _, vt = np.linalg.svd(both)
+    u[..., 2] *= np.sign(np.linalg.det(u @ vt))[..., None]
+    sigma, doubt = ((value[0] + value[1, MIRRORED]) / 2 for value in (sigma, doubt))
+    return joints, sigma, u @ vt, doubt, child.mean()
+
+
 def read_depth(depth: np.ndarray, mask: np.ndarray, camera: Camera, net: nn.Module | None = None) -> DepthPose | None:
     """What the network (the shipped one) takes a person for; see depth_picture. None where too little is known."""
     picture = depth_picture(depth, mask, camera)
     if picture is None:
         return None
-    with torch.no_grad():
-        found = (load_depth_pose() if net is None else net)(torch.from_numpy(picture.channels)[None])
-    joints, sigma, turns, doubt, child = (value[0].double().numpy() for value in found)
+    joints, sigma, turns, doubt, child = _both_ways(load_depth_pose() if net is None else net, picture.channels)
     z = joints[:, 2] + picture.distance_m
     places = np.stack([joints[:, 0] * z, joints[:, 1] * z, z * picture.distance_m], axis=1) / picture.distance_m
     turns[0] = picture.turn @ turns[0]
