@@ -72,7 +72,9 @@ def test_capture_becomes_a_walking_rendered_avatar(engine, addon, scene, tmp_pat
     rig = bpy.context.object
     (body,) = rig.children
     avatar = addon("core.avatar").read_avatar(Path(rig["likeness_avatar"]), verify=True)
-    assert len(body.data.vertices) == len(avatar.vertices)
+    assert len(body.data.vertices) == len(avatar.vertices) and rig["likeness_method"] == "layers"
+    known = np.array([d.value for d in body.data.attributes["likeness_confidence"].data])
+    assert {0.0, 0.5, 1.0} == set(known) and 0.2 < (known == 1).mean() < 0.5
     assert evaluated_vertices(body, world=True)[:, 2].min() == pytest.approx(0, abs=1e-5)
 
     pose, trans = np.random.default_rng(0).normal(0, 0.2, avatar.capture.pose.shape), np.array([0.3, -0.2, 0.5])
