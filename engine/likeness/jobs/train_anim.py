@@ -25,7 +25,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ from likeness.jobs.device import resolve_device
 from likeness.jobs.training import Trainer, TrainSettings, checkpoints
 from likeness.surface.anim.config import PRESETS, AnimConfig, variants
 from likeness.surface.anim.inputs import AnimInputs
-from likeness.surface.anim.losses import AnimTargets, LossWeights, anim_losses
+from likeness.surface.anim.losses import ON_A_GUESS, AnimTargets, LossWeights, anim_losses
 from likeness.surface.anim.network import AnimNet
 from likeness.surface.layers.predict import WEIGHTS
 from likeness.surface.weights import load_weights, save_weights
@@ -62,7 +62,8 @@ class TrainAnimOptions:
     minutes: of this call. folder: of checkpoints, table and pictures; samples: where poses lie or are made. people: how
     many of the train split; workers: processes that make them, 0 for none. stage: 'clean' or 'noise'. start: a folder
     with a checkpoint, whole or in parts, to begin from where `folder` has none; weights: a file to begin from anew.
-    pairs: a folder of scans and frames to fine-tune on. slice_out: where a slice leaves what shall come back."""
+    pairs: a folder of scans and frames to fine-tune on. losses: None for those that suit the network. slice_out: where
+    a slice leaves what shall come back."""
 
     config: str = "full"
     row: str = ""
@@ -82,7 +83,7 @@ class TrainAnimOptions:
     weights: Path | None = None
     pairs: Path | None = None
     slice_out: Path | None = None
-    losses: LossWeights = field(default_factory=LossWeights)
+    losses: LossWeights | None = None
     part_aware: bool = True
     seed: int = 0
     picture_every: int = 500
@@ -202,7 +203,7 @@ def run_train_anim(options: TrainAnimOptions, log: Callable[[str], None] | None 
             seed=options.seed,
             threads=4 if device == "cuda" else 1,
         )
-        task = AnimTask(poses, shown, drawing, options.losses, net, options.folder / "guesses")
+        task = AnimTask(poses, shown, drawing, _losses(options, config), net, options.folder / "guesses")
         trainer = Trainer(net, task, _settings(options, device), options.folder, log)
         if not checkpoints(options.folder) and options.start is not None:
             joined(options.start, options.folder)
@@ -243,6 +244,11 @@ def config_of(options: TrainAnimOptions) -> AnimConfig:
     if options.stage not in ("clean", "noise"):
         raise LikenessError("usage.config", f"There is no stage {options.stage}.", "Choose clean or noise.")
     return rows[options.row] if options.row else config
+
+
+def _losses(options: TrainAnimOptions, config: AnimConfig) -> LossWeights:
+    usual = ON_A_GUESS if config.explicit_back else LossWeights()
+    return options.losses or usual
 
 
 def _settings(options: TrainAnimOptions, device: str) -> TrainSettings:

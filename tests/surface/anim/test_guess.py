@@ -15,6 +15,7 @@ from likeness.surface.anim.bound import free_space
 from likeness.surface.anim.config import LAYERED, faithful
 from likeness.surface.anim.guess import Guess, RayGrid, solid_of
 from likeness.surface.anim.inputs import stacked
+from likeness.surface.anim.losses import sign_loss
 from likeness.surface.anim.network import AnimNet
 from likeness.surface.anim.predict import bounded, predict_anim
 from likeness.surface.layers.predict import Layers
@@ -147,3 +148,10 @@ def test_what_stands_in_free_space_is_taken_away():
     assert field(inner) < 0 < bounded(field, free)(inner)
     hidden = torch.from_numpy((CAPSULE.a[None] + [[0, 0, 0.1]]).astype(np.float32))
     assert bounded(field, free)(hidden) == field(hidden)
+
+
+def test_the_sign_asks_for_the_place_and_against_flat_fields():
+    truth = torch.randn(4000, generator=torch.Generator().manual_seed(0)) * 0.03
+    right = sign_loss(truth, truth)
+    for wrong in (truth + 0.005, truth - 0.005, 0.2 * truth, -truth):
+        assert sign_loss(wrong, truth) > right + 0.005

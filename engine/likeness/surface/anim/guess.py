@@ -73,6 +73,18 @@ class RayGrid:
         )
         return total + off.norm(dim=1)
 
+    def nodes(self) -> Tensor:
+        """Where the nodes lie (Z, H, W, 3), camera space."""
+        k, v, u = (torch.arange(n, device=self.values.device) for n in self.values.shape)
+        z = (self.first_m + self.step_m * k)[:, None, None].expand(self.values.shape)
+        fx, fy, cx, cy = self.intrinsics
+        return torch.stack([(u - cx) / fx * z, ((v - cy) / fy)[:, None] * z, z], -1)
+
+    def thinned(self, by: int) -> RayGrid:
+        """Every by-th node."""
+        values = self.values[::by, ::by, ::by]
+        return RayGrid(values.contiguous(), self.intrinsics / by, self.first_m, self.step_m * by)
+
     def to(self, device: torch.device | str) -> RayGrid:
         """The same on another device."""
         return replace(self, values=self.values.to(device), intrinsics=self.intrinsics.to(device))

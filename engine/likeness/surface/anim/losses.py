@@ -22,17 +22,23 @@ _NEAR_M = 0.01
 @dataclass(frozen=True)
 class LossWeights:
     """Weights of the terms. near: points on the surface count 1 + near times, falling off over 1 cm. depth: L_depth.
-    eikonal, normal: on `slopes` points of each item near the surface. free: what reaches in front of the measured
-    surface. color: of the colour head, where it exists."""
+    sign: of which points are inside, which asks where the surface lies and not how steep the field is. eikonal,
+    normal: on `slopes` points of each item near the surface. free: what reaches in front of the measured surface.
+    color: of the colour head, where it exists."""
 
     sdf: float = 1.0
     near: float = 4.0
     depth: float = 0.5
+    sign: float = 0.0
     eikonal: float = 0.0
     normal: float = 0.0
     free: float = 0.0
     color: float = 0.5
     slopes: int = 512
+
+
+# For networks on a guess: see `sign_loss`. Near the readings they keep to the guess, so L_depth has nothing to say.
+ON_A_GUESS = LossWeights(sdf=0.05, near=0.0, depth=0.0, sign=3.0)
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,10 @@ def anim_losses(net: AnimNet, inputs: AnimInputs, targets: AnimTargets, weights:
     state = net.encode(inputs)
     features, surface = state.query(torch.cat(groups, 1))
     found = list(net.head(features, surface).split([group.shape[1] for group in groups], 1))
-    terms = {"sdf": sdf_loss(found.pop(0), targets.sdf, net.config.truncation_m, weights.near)}
+    at_points = found.pop(0)
+    terms = {"sdf": sdf_loss(at_points, targets.sdf, net.config.truncation_m, weights.near)}
+    if weights.sign:
+        terms["sign"] = sign_loss(at_points, targets.sdf)
     if weights.depth:
         terms["depth"] = found.pop(0).abs().mean() * 100
     if weights.free:
@@ -94,6 +103,14 @@ def sdf_loss(found: Tensor, truth: Tensor, truncation_m: float, near: float) -> 
     limit = 0.97 * truncation_m
     miss = (found - truth.clamp(-limit, limit)).abs()
     return (weight * miss).sum() / weight.sum() * 100
+
+
+def sign_loss(found: Tensor, truth: Tensor) -> Tensor:
+    """Cross-entropy of being inside, the field over 1 cm as log-odds: zero where inside and outside are as likely.
+
+    L_sdf alone, with most points near the surface, is also lowered by a field that is small everywhere.
+    """
+    return F.binary_cross_entropy_with_logits(-found / _NEAR_M, (truth < 0).to(found.dtype))
 
 
 def _sloped(targets: AnimTargets, weights: LossWeights) -> Tensor | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from scipy import ndimage
 
 from likeness.core.capture import Capture
 from likeness.core.fit import Fit
@@ -26,13 +26,13 @@ from .extract import Field, extract
 from .extract_hull import Silhouette, box_of
 from .guess import RayGrid, guess_of
 from .inputs import AnimInputs, back_project, inputs_of
-from .network import AnimNet, AnimState
+from .network import CHUNK, AnimNet, AnimState
 
 # A vertex counts as measured that lies this near to its reading; fading to guessed at three times that.
 SEEN_M = 0.008
 _SEEDS = 20_000
-# See `held`.
-HELD_M = 0.02
+# See `corrected`.
+HELD_M, LIMIT_M, COARSE, SMOOTH_NODES = 0.02, 0.03, 4, 1.0
 # Grid of the two-layer guess.
 GRID_M = 0.006
 
@@ -71,19 +71,20 @@ def predict_anim(
     device: str = "cpu",
     lipschitz: float = 1.5,
     bound: bool = True,
-    hold: bool = True,
+    smooth: float = SMOOTH_NODES,
+    limit_m: float = LIMIT_M,
     report: Report = quiet,
 ) -> CapturedSurface:
     """The closed surface of a capture in its camera space, metres, outward faces; `seen` 1 where measured.
 
     body: the fitted body, see `look`. resolution: cells along the cube about the person, see `extract`. lipschitz: how
-    steep the field gets. bound: nothing stands in observed free space, see `free_space`. hold: keep to what was
-    measured, see `held`. Raises LikenessError("capture.no_depth", "surface.empty", "surface.formless").
+    steep the field gets. bound: nothing stands in observed free space, see `free_space`. smooth, limit_m: see
+    `corrected`. Raises LikenessError("capture.no_depth", "surface.empty", "surface.formless").
     """
     report(0.0, "Looking at the capture")
     state = look(net, capture, body, device)
     box = box_of(capture, state.inputs.centre[0].cpu().numpy(), net.config.side_m)
-    field = held(state) if hold and net.layers is not None else state.sdf
+    field = state.sdf if net.layers is None else corrected(state, smooth, limit_m)
     field = bounded(field, free_space(capture).to(device)) if bound else field
     found = extract(
         field,
@@ -117,17 +118,31 @@ def bounded(field: Field, free: RayGrid) -> Field:
     return lambda points: torch.maximum(field(points), free.at(points))
 
 
-def held(state: AnimState) -> Field:
-    """The field of a network on a guess, kept to the guess within HELD_M of the readings: there it is the measured
-    depth at full resolution without its noise, finer than any picture that the network sees."""
+def corrected(state: AnimState, smooth: float = SMOOTH_NODES, limit_m: float = LIMIT_M) -> Field:
+    """The field of a network on a guess: the guess, moved by what the network says of it as a smooth whole.
 
-    def field(points: Tensor) -> Tensor:
-        with torch.no_grad():
-            features, surface = state.query(points[None])
-            told, start = state.net.head(features, surface)[0], state.net.head.start(surface)[0]
-            return torch.lerp(start, told, (state.reading(points).abs() / HELD_M).clamp(max=1.0))
-
-    return field
+    Asked point by point, the network repeats the pixels of its pictures on the skin and sets blobs where it is not sure
+    (seen on people of the val split). The guess has the detail; what it lacks is where limbs and backs lie. So the
+    network is asked on every COARSE-th node near the guess, its answer held within limit_m, less and less towards the
+    readings (HELD_M), and blurred over `smooth` nodes.
+    """
+    assert state.inputs.guess is not None
+    solid = state.inputs.guess[0].solid
+    coarse = solid.thinned(COARSE)
+    near = coarse.values.float().abs() < limit_m + solid.step_m * COARSE
+    points = coarse.nodes()[near]
+    with torch.no_grad():
+        parts = []
+        for part in points.split(CHUNK):
+            features, surface = state.query(part[None])
+            off = state.net.head(features, surface) - state.net.head.start(surface)
+            parts.append(off[0].clamp(-limit_m, limit_m) * (state.reading(part).abs() / HELD_M).clamp(max=1.0))
+    moved = torch.zeros_like(coarse.values, dtype=torch.float32)
+    moved[near] = torch.cat(parts)
+    total, weight = (ndimage.gaussian_filter(x.float().cpu().numpy(), smooth) for x in (moved, near))
+    mean = torch.from_numpy((total / np.maximum(weight, 1e-3)).astype(np.float32)).to(points.device)
+    shift = replace(coarse, values=mean)
+    return lambda points: state.net.head.start(solid.at(points)) + shift.at(points)
 
 
 def cloud(inputs: AnimInputs, most: int) -> NDArray[np.float32]:
