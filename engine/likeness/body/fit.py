@@ -60,7 +60,7 @@ FAR_OFF_M = 0.3
 # read the former and learnt the latter.
 GUESS_WEIGHT, GUESS_SPACE, GUESS_PRIOR = 1.0, 0.3, 0.5
 # Weights of the joints and turns that the network reads off depth. Neighbouring joints err together.
-JOINTS_WEIGHT, TURNS_WEIGHT = 0.5, 0.25
+JOINTS_WEIGHT, TURNS_WEIGHT = 0.25, 0.25
 # Of the usual poses of a limb so many are tried; another one must lower the energy by so much.
 LIMB_TRIES, LIMB_GAIN = 2, 3.0
 
