@@ -59,9 +59,9 @@ FOOT_LENGTH_M = 0.03
 NOISE_M = 0.0012
 HOLD = 0.05
 HOLD_BELOW_M = 0.08
-# A guess of the far side weighs less than a reading, tells no finer folds than FAR_LENGTH_M, and where it is farther
-# from the body than the gate it took another limb for this one.
-FAR_SAY = 0.3
+# A guess of the far side tells no finer folds than FAR_LENGTH_M, and where it is farther from the body than the gate it
+# took another limb for this one. With 0.3 of a reading's say it was worse on val people.
+FAR_SAY = 1.0
 FAR_GATE_M = 0.10
 FAR_LENGTH_M = 0.02
 
