@@ -145,7 +145,9 @@ def variants(config: AnimConfig) -> dict[str, AnimConfig]:
     """
     paper = faithful(config)
     pifu = replace(paper, vfe=False, hr=False, lr_direct=True)
-    ours = {f"ANIM + {option}": replace(paper, **{option: True}) for option in _OPTIONS}  # type: ignore[arg-type]
+    # explicit_back stands on another network and learns by another loss: the preset `layered`, not a row.
+    own = [option for option in _OPTIONS if option != "explicit_back"]
+    ours = {f"ANIM + {option}": replace(paper, **{option: True}) for option in own}  # type: ignore[arg-type]
     return {
         "PIFu+D": replace(pifu, depth=True, normals=False),
         "PIFu+D+normals": replace(pifu, depth=True),
