@@ -22,7 +22,7 @@ LIMB_JOINTS = {
 # How far a limb usually is off (median over views), metres, as a power of the spread that Laplace's method leaves it:
 # at one centimetre of spread, and the power. With depth in camera space; in photos, whose size and distance are open,
 # about the pelvis after scaling. benchmarks/fit_confidence.py fits and checks them; of 90 views of the val split.
-USUALLY_OFF = {"rgbd": (0.0167, 0.942), "photo": (0.0116, 1.174)}
+USUALLY_OFF = {"rgbd": (0.0187, 0.851), "photo": (0.0118, 1.162)}
 SPREAD_UNIT_M = 0.01
 # A joint deeper than this behind the measured surface is hidden by something: there BlazePose guesses, and counts by
 # this share. Shoulders and hips always lie deep.
