@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from importlib import resources
 
 import numpy as np
 import torch
+from likeness.body.body_files import body_arrays
 from likeness.body.landmarks import Landmarks
 from likeness.core.camera import Camera
-from likeness.core.errors import LikenessError
 from likeness.core.frames import axis_angle
 
 # The root and the 21 joints that SMPL and SMPL-H share.
@@ -149,16 +148,10 @@ def seen_along(landmarks: Landmarks, camera: Camera) -> tuple[np.ndarray, np.nda
 @functools.cache
 def load_corrector() -> CorrectorNet:
     """The shipped network. Raises LikenessError("environment.weights_missing") without its file."""
-    path = resources.files("likeness") / "weights" / "body" / "corrector.npz"
-    if not path.is_file():
-        raise LikenessError(
-            "environment.weights_missing",
-            "The engine's file corrector.npz is missing.",
-            "Install the engine again: the file belongs to it.",
-        )
     net = CorrectorNet()
-    with resources.as_file(path) as file, np.load(file, allow_pickle=False) as content:
-        net.load_state_dict({name: torch.from_numpy(content[name].astype(np.float32)) for name in content.files})
+    net.load_state_dict(
+        {name: torch.from_numpy(values.astype(np.float32)) for name, values in body_arrays("corrector.npz").items()}
+    )
     return net.eval()
 
 

@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from importlib import resources
 
 import numpy as np
 import torch
+from likeness.body.body_files import body_arrays
 from likeness.body.corrector import JOINTS, from_six, turn_to
 from likeness.core.camera import Camera
-from likeness.core.errors import LikenessError
 from likeness.core.frames import axis_angle
 from torch import nn
 
@@ -189,16 +188,10 @@ def _blocks(values: np.ndarray) -> np.ndarray:
 @functools.cache
 def load_depth_pose() -> DepthPoseNet:
     """The shipped network. Raises LikenessError("environment.weights_missing") without its file."""
-    path = resources.files("likeness") / "weights" / "body" / "depth_pose.npz"
-    if not path.is_file():
-        raise LikenessError(
-            "environment.weights_missing",
-            "The engine's file depth_pose.npz is missing.",
-            "Install the engine again: the file belongs to it.",
-        )
     net = DepthPoseNet()
-    with resources.as_file(path) as file, np.load(file, allow_pickle=False) as content:
-        net.load_state_dict({name: torch.from_numpy(content[name].astype(np.float32)) for name in content.files})
+    net.load_state_dict(
+        {name: torch.from_numpy(values.astype(np.float32)) for name, values in body_arrays("depth_pose.npz").items()}
+    )
     return net.eval()
 
 

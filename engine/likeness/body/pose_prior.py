@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from importlib import resources
 
-import numpy as np
 import torch
-from likeness.core.errors import LikenessError
+from likeness.body.body_files import body_arrays
 
 LEFT_ARM, RIGHT_ARM = (13, 16, 18, 20), (14, 17, 19, 21)
 LIMIT_SOFTNESS = 0.1
@@ -59,15 +57,7 @@ class PosePrior:
 @functools.cache
 def load_prior() -> PosePrior:
     """The shipped prior. Raises LikenessError("environment.weights_missing") without its file."""
-    path = resources.files("likeness") / "weights" / "body" / "pose_prior.npz"
-    if not path.is_file():
-        raise LikenessError(
-            "environment.weights_missing",
-            "The engine's file pose_prior.npz is missing.",
-            "Install the engine again: the file belongs to it.",
-        )
-    with resources.as_file(path) as file, np.load(file, allow_pickle=False) as content:
-        data = {key: torch.from_numpy(content[key]) for key in content.files}
+    data = {name: torch.from_numpy(values) for name, values in body_arrays("pose_prior.npz").items()}
     plain = torch.ones(3)
     mirrored = torch.tensor([1.0, -1.0, -1.0])
     parts = [
