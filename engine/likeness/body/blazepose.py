@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
 import numpy as np
-from likeness.core.errors import LikenessError
+from likeness.body.weight_files import weight_file
 from PIL import Image
 
 DETECTOR_SIDE = 224
@@ -183,14 +182,7 @@ def _interpreter(name: str) -> Any:
     # Imported here: the runtime costs 0.3 s and most commands never look for a person.
     from ai_edge_litert.interpreter import Interpreter
 
-    path = resources.files("likeness") / "weights" / "landmarks" / name
-    if not path.is_file():
-        raise LikenessError(
-            "environment.weights_missing",
-            f"The engine's file {name} is missing.",
-            "Install the engine again: the file belongs to it.",
-        )
-    interpreter = Interpreter(model_content=path.read_bytes(), num_threads=1)
+    interpreter = Interpreter(model_content=weight_file("landmarks", name).read_bytes(), num_threads=1)
     interpreter.allocate_tensors()
     return interpreter
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from likeness.body.body_files import body_arrays
 from likeness.body.landmarks import Landmarks
+from likeness.body.weight_files import body_tensors
 from likeness.core.camera import Camera
 from likeness.core.frames import axis_angle
 
@@ -149,9 +149,7 @@ def seen_along(landmarks: Landmarks, camera: Camera) -> tuple[np.ndarray, np.nda
 def load_corrector() -> CorrectorNet:
     """The shipped network. Raises LikenessError("environment.weights_missing") without its file."""
     net = CorrectorNet()
-    net.load_state_dict(
-        {name: torch.from_numpy(values.astype(np.float32)) for name, values in body_arrays("corrector.npz").items()}
-    )
+    net.load_state_dict(body_tensors("corrector.npz"))
     return net.eval()
 
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from likeness.body.body_files import body_arrays
 from likeness.body.corrector import JOINTS, from_six, turn_to
+from likeness.body.weight_files import body_tensors
 from likeness.core.camera import Camera
 from likeness.core.frames import axis_angle
 from torch import nn
@@ -189,9 +189,7 @@ def _blocks(values: np.ndarray) -> np.ndarray:
 def load_depth_pose() -> DepthPoseNet:
     """The shipped network. Raises LikenessError("environment.weights_missing") without its file."""
     net = DepthPoseNet()
-    net.load_state_dict(
-        {name: torch.from_numpy(values.astype(np.float32)) for name, values in body_arrays("depth_pose.npz").items()}
-    )
+    net.load_state_dict(body_tensors("depth_pose.npz"))
     return net.eval()
 
 

@@ -6,7 +6,7 @@ import functools
 from dataclasses import dataclass
 
 import torch
-from likeness.body.body_files import body_arrays
+from likeness.body.weight_files import body_tensors
 
 LEFT_ARM, RIGHT_ARM = (13, 16, 18, 20), (14, 17, 19, 21)
 LIMIT_SOFTNESS = 0.1
@@ -57,7 +57,7 @@ class PosePrior:
 @functools.cache
 def load_prior() -> PosePrior:
     """The shipped prior. Raises LikenessError("environment.weights_missing") without its file."""
-    data = {name: torch.from_numpy(values) for name, values in body_arrays("pose_prior.npz").items()}
+    data = body_tensors("pose_prior.npz")
     plain = torch.ones(3)
     mirrored = torch.tensor([1.0, -1.0, -1.0])
     parts = [
