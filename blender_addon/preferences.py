@@ -56,9 +56,9 @@ class LikenessSettings(bpy.types.PropertyGroup):
     preset: EnumProperty(
         name="Quality",
         items=[
-            ("preview", "Preview", "1024 pixel texture, a quarter of the vertices"),
-            ("standard", "Standard", "2048 pixel texture"),
-            ("best", "Best", "4096 pixel texture"),
+            ("preview", "Preview", "1024 pixel texture, a quarter of the vertices, far side on a grid of 256 cells"),
+            ("standard", "Standard", "2048 pixel texture, far side on a grid of 384 cells"),
+            ("best", "Best", "4096 pixel texture, far side on a grid of 512 cells"),
         ],
         default="standard",
     )

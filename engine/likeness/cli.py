@@ -21,6 +21,10 @@ _METHOD_HELP = (
     "how the surface is found: auto (the best for the input), layers (with depth: a network guesses the far side), "
     "draped (the far side is the fitted body's)"
 )
+_PRESET_HELP = (
+    "how much work it is worth: the texture's side in pixels, and the cells along the person in which networks find "
+    "the surface: preview (1024; 256), standard (2048; 384), best (4096; 512)"
+)
 _CAPTURE_HELP = "a folder, a container file (.npz), or a colour image with --depth and --intrinsics"
 
 
@@ -92,7 +96,7 @@ def _add_job_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--height", type=float, metavar="M", help="the person's height; photos show no size")
     command.add_argument("--keypoints", metavar="FILE", help="joints in the picture (own layout, OpenPose, COCO)")
     command.add_argument("--body-model", metavar="FILE", help="SMPL, SMPL-H or SMPL-X from its makers (.pkl, .npz)")
-    command.add_argument("--preset", choices=("preview", "standard", "best"), default="standard")
+    command.add_argument("--preset", choices=("preview", "standard", "best"), default="standard", help=_PRESET_HELP)
     command.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--job", metavar="DIR", help="job folder (default: beside the result while it runs)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from likeness.body.model import load_default
 from likeness.core.camera import Camera
 from likeness.core.files import read_npz
 from likeness.jobs.anim_guesses import Guesser, Guesses, Stored
+from likeness.jobs.anim_points import Skin, points_about
 from likeness.jobs.anim_samples import BODY, FINE_M, STEP_M, camera_of
 from likeness.surface.anim.crop import nearest
 from likeness.surface.anim.inputs import AnimInputs, batch_of, stacked
@@ -28,6 +30,9 @@ _CENTRE_M = 0.04
 # Labelled points end 15 cm about the person; of the rest of the cube it is known that nobody is there. This share of
 # the points lies there, and says so: without them the field goes on behind the person for ever.
 _FAR_SHARE, _FAR_M, _CUBE_M = 0.12, 0.1, 1.2
+# Of the points of a network on a guess; see `points_about`.
+_ABOUT_SHARE = 0.72
+MIRROR = np.array([-1, 1, 1], np.float32)
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,16 @@ class Poses:
         self.folder, self.split = Path(folder), split
         self._seen: set[str] = set()
         self.poses: list[dict[str, NDArray[Any]]] = []
+        # Of each pose, by its file's name: poses arrive in another order than they are read again in.
+        self.numbers: list[int] = []
+        self._skins: dict[int, Skin] = {}
         self.refresh()
+
+    def skin(self, number: int) -> Skin:
+        """The surface of a pose, which labels points that were not stored."""
+        if number not in self._skins:
+            self._skins[number] = Skin.of(self.poses[number])
+        return self._skins[number]
 
     def refresh(self, most: int = 10**9) -> int:
         """Read at most `most` new files; returns how many poses there are."""
@@ -64,6 +78,7 @@ class Poses:
             pose = read_npz(path)
             if "depth" in pose:
                 self.poses.append(pose)
+                self.numbers.append(zlib.crc32(path.name.encode()))
         return len(self.poses)
 
     @property
@@ -89,8 +104,10 @@ def batch_at(
         if guesses is None:
             return view_item(pose, view, drawing, image, rng)
         look = int(rng.integers(drawing.looks))
-        seen = np.random.default_rng((drawing.seed, chosen, view, look))
-        return view_item(pose, view, drawing, image, rng, seen, guesses.keeping((chosen, view, look)))
+        mark = (poses.numbers[chosen], view, look)
+        seen = np.random.default_rng((drawing.seed, *mark))
+        keeping = guesses.keeping(mark)
+        return view_item(pose, view, drawing, image, rng, seen, keeping, poses.skin(chosen))
 
     with ThreadPoolExecutor(drawing.threads) as pool:
         made = list(pool.map(item, range(drawing.items)))
@@ -106,9 +123,10 @@ def view_item(
     rng: np.random.Generator,
     seen: np.random.Generator | None = None,
     guess: Guesser | None = None,
+    skin: Skin | None = None,
 ) -> tuple[AnimInputs, AnimTargets]:
     """One view as a batch of one. seen: draws what is seen, where that shall not follow rng; guess: makes the guess of
-    networks that stand on one."""
+    networks that stand on one; skin: of the pose, to draw most points about the guess instead of the truth."""
     seen = seen or rng
     stored = camera_of(pose["camera"][view], pose["depth"].shape[1])
     camera = stored.scaled(image, image)
@@ -130,16 +148,21 @@ def view_item(
     if drawing.changed:
         color = np.clip(color * rng.uniform(0.7, 1.3) * rng.uniform(0.9, 1.1, 3), 0, 1)
     inputs = batch_of(color, picture(depth), picture(mask), camera, np.stack([picture(hits[0]), picture(hits[3])]))
-    targets = _targets(pose, view, picture(clean), camera, drawing, rng)
     if drawing.changed:
         shift = torch.from_numpy(rng.uniform(-_CENTRE_M, _CENTRE_M, (1, 3)).astype(np.float32))
         inputs = replace(inputs, centre=inputs.centre + shift)
+    about = np.zeros((0, 3))
     if turned:
-        inputs, targets = flipped(inputs, targets)
+        inputs = flipped_inputs(inputs)
     if guess is not None:
-        k = inputs.intrinsics[0].numpy()
-        found = guess(Stored(depth, mask, hits, stored).turned(turned), camera_of(k, image))
+        picked = camera_of(inputs.intrinsics[0].numpy(), image)
+        found = guess(Stored(depth, mask, hits, stored).turned(turned), picked)
         inputs = replace(inputs, guess=(found,))
+        if skin is not None:
+            about = points_about(found, picked, int(_ABOUT_SHARE * drawing.points), rng) * (MIRROR if turned else 1)
+    targets = _targets(pose, view, picture(clean), camera, drawing, rng, about, skin)
+    if turned:
+        targets = flipped_targets(targets)
     return inputs, targets
 
 
@@ -158,25 +181,35 @@ def _with_holes(depth: NDArray, rng: np.random.Generator) -> NDArray:
 
 
 def _targets(
-    pose: dict[str, NDArray[Any]], view: int, clean: NDArray, camera: Camera, drawing: Drawing, rng: np.random.Generator
+    pose: dict[str, NDArray[Any]],
+    view: int,
+    clean: NDArray,
+    camera: Camera,
+    drawing: Drawing,
+    rng: np.random.Generator,
+    about: NDArray,
+    skin: Skin | None,
 ) -> AnimTargets:
+    """about: points (N, 3) in camera space that `skin` labels."""
     far = _far_points(pose, int(_FAR_SHARE * drawing.points), rng)
-    chosen = _chosen(pose["part"], drawing, drawing.points - len(far), rng)
+    chosen = _chosen(pose["part"], drawing, drawing.points - len(far) - len(about), rng)
     turn = pose["camera_from_world"][view]
-    world = np.concatenate([pose["position"][chosen] * STEP_M + pose["origin"], far])
+    around = (about - turn[:3, 3]) @ turn[:3, :3]
+    told = skin.label(around) if skin is not None and len(about) else (np.zeros(0), np.zeros((0, 3)))
+    world = np.concatenate([pose["position"][chosen] * STEP_M + pose["origin"], around, far])
     cloud, free = _on_rays(clean, camera, rng)
     nothing = np.zeros((len(far), 3))
     arrays = {
         "points": world @ turn[:3, :3].T + turn[:3, 3],
         # More than any head can say.
-        "sdf": np.concatenate([pose["sdf"][chosen] * FINE_M, np.ones(len(far))]),
-        "normal": np.concatenate([pose["normal"][chosen] / 127 @ turn[:3, :3].T, nothing]),
-        "color": np.concatenate([pose["albedo"][chosen] / 255, nothing]),
+        "sdf": np.concatenate([pose["sdf"][chosen] * FINE_M, told[0], np.ones(len(far))]),
+        "normal": np.concatenate([np.concatenate([pose["normal"][chosen] / 127, told[1]]) @ turn[:3, :3].T, nothing]),
+        "color": np.concatenate([pose["albedo"][chosen] / 255, np.zeros_like(around), nothing]),
         "cloud": cloud,
         "free": free,
     }
     tensors = {name: torch.from_numpy(np.asarray(value, np.float32))[None] for name, value in arrays.items()}
-    known = np.concatenate([pose["known"][chosen], np.zeros(len(far), bool)])
+    known = np.concatenate([pose["known"][chosen], np.zeros(len(around) + len(far), bool)])
     return AnimTargets(known=torch.from_numpy(known)[None], **tensors)
 
 
@@ -217,13 +250,18 @@ def _on_rays(clean: NDArray, camera: Camera, rng: np.random.Generator) -> tuple[
     return rays[:_CLOUD_POINTS] * z[:_CLOUD_POINTS, None], rays[_CLOUD_POINTS:] * before[:, None]
 
 
-def flipped(inputs: AnimInputs, targets: AnimTargets) -> tuple[AnimInputs, AnimTargets]:
-    """Left and right exchanged: pictures, intrinsics, and x of everything in camera space."""
-    mirror = torch.tensor([-1.0, 1.0, 1.0])
+def flipped_inputs(inputs: AnimInputs) -> AnimInputs:
+    """Left and right exchanged: pictures, intrinsics, and x of the cube's centre. Without a guess."""
     intrinsics = inputs.intrinsics.clone()
     intrinsics[:, 2] = inputs.size - 1 - intrinsics[:, 2]
     pictures = {name: getattr(inputs, name).flip(-1) for name in ("color", "depth", "mask")}
     body = None if inputs.body is None else inputs.body.flip(-1)
-    turned = AnimInputs(intrinsics=intrinsics, centre=inputs.centre * mirror, body=body, **pictures)
+    centre = inputs.centre * torch.from_numpy(MIRROR)
+    return AnimInputs(intrinsics=intrinsics, centre=centre, body=body, **pictures)
+
+
+def flipped_targets(targets: AnimTargets) -> AnimTargets:
+    """Left and right exchanged: x of everything in camera space."""
+    mirror = torch.from_numpy(MIRROR)
     moved = {name: getattr(targets, name) * mirror for name in ("points", "normal", "cloud", "free")}
-    return turned, replace(targets, **moved)
+    return replace(targets, **moved)

@@ -130,11 +130,11 @@ def _make(request: AvatarRequest, capture: Capture, folder: JobFolder, tracker: 
 
 def _surface(request: AvatarRequest, capture: Capture, model: BodyModel, fit: Fit, report: Report) -> CapturedSurface:
     """The person's surface on the body's topology, in the capture's camera space."""
-    guess = None
+    guess, preset = None, PRESETS[request.preset]
     if request.method_for(capture) == "layers":
         report(0.0, "Guessing the far side")
-        guess = predict_layers(capture, fit, model=model)
-    return drape(capture, model, fit, guess=guess, edge_m=PRESETS[request.preset].edge_m, report=report)
+        guess = predict_layers(capture, fit, model=model, resolution=preset.resolution)
+    return drape(capture, model, fit, guess=guess, edge_m=preset.edge_m, report=report)
 
 
 def _json(fit: Fit) -> bytes:

@@ -21,16 +21,18 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 
 
 class Preset(msgspec.Struct, frozen=True):
-    """How much work a result is worth. texture_px: side of the texture. edge_m: longest edge of the surface's mesh."""
+    """How much work a result is worth. texture_px: side of the texture. edge_m: longest edge of the surface's mesh.
+    resolution: cells along the cube about the person in which a network's surface is found, of extract.DIVISIONS."""
 
     texture_px: int
     edge_m: float
+    resolution: int
 
 
 PRESETS: dict[str, Preset] = {
-    "preview": Preset(texture_px=1024, edge_m=0.024),
-    "standard": Preset(texture_px=2048, edge_m=0.012),
-    "best": Preset(texture_px=4096, edge_m=0.012),
+    "preview": Preset(texture_px=1024, edge_m=0.024, resolution=256),
+    "standard": Preset(texture_px=2048, edge_m=0.012, resolution=384),
+    "best": Preset(texture_px=4096, edge_m=0.012, resolution=512),
 }
 
 

@@ -85,6 +85,7 @@ class TrainAnimOptions:
     slice_out: Path | None = None
     losses: LossWeights | None = None
     part_aware: bool = True
+    body_dropped: float = 0.33
     seed: int = 0
     picture_every: int = 500
 
@@ -200,6 +201,7 @@ def run_train_anim(options: TrainAnimOptions, log: Callable[[str], None] | None 
             options.points,
             options.stage == "noise",
             options.part_aware,
+            options.body_dropped,
             seed=options.seed,
             threads=4 if device == "cuda" else 1,
         )

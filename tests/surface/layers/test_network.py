@@ -195,3 +195,9 @@ def test_photos_have_no_front(tmp_path):
         with pytest.raises(LikenessError) as caught:
             inflate(photo)
         assert caught.value.code == "capture.no_depth"
+
+
+def test_the_resolution_is_that_of_the_mesh():
+    capture = ball_capture()
+    counts = [len(predict_layers(capture, resolution=cells).vertices) for cells in (256, 512)]
+    assert 2.5 < counts[1] / counts[0] < 6

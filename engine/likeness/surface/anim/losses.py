@@ -38,7 +38,7 @@ class LossWeights:
 
 
 # For networks on a guess: see `sign_loss`. Near the readings they keep to the guess, so L_depth has nothing to say.
-ON_A_GUESS = LossWeights(sdf=0.05, near=0.0, depth=0.0, sign=3.0)
+ON_A_GUESS = LossWeights(sdf=1.0, near=0.0, depth=0.0, sign=1.0)
 
 
 @dataclass(frozen=True)

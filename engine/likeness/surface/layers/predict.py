@@ -44,6 +44,9 @@ WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "anim" / "two_layer.
 # Noise of a sensor is finer than this, folds of cloth are not; readings farther than AGREED_M from the network's
 # front lie beside a jump, where a mean would round the edge.
 CALM_M, AGREED_M = 0.006, 0.02
+# Cells along the cube about a person in which ANIM's surface is found: the volume's steps are as long as those cells.
+RESOLUTION = 384
+SIDE_M = RESOLUTION * STEP_M
 # Where rays meet a fitted bare body, for any camera with the capture's eye and axes.
 Body = Callable[[Camera], BodyHits]
 
@@ -103,12 +106,14 @@ def predict_layers(
     weights: Path = WEIGHTS,
     *,
     form: Literal["volume", "slab"] = "volume",
+    resolution: int = RESOLUTION,
     device: str = "cpu",
     model: BodyModel | None = None,
 ) -> CapturedSurface:
     """The two-layer network's surface, closed, camera space, metres.
 
     form: 'volume' opens the air between limbs; 'slab' joins front and back everywhere, at the picture's resolution.
+    resolution: of the volume, cells along SIDE_M, as ANIM counts them along its cube.
     fit: the capture's fitted body, if there is one; model: its body model where that is not the one that ships.
     Raises LikenessError("capture.no_depth"), ("input.weights").
     """
@@ -116,10 +121,10 @@ def predict_layers(
     layers = guess_layers(capture, body, load_network(Path(weights), device))[0]
     if form == "slab":
         return slab(layers.front, layers.back, layers.mask, layers.measured.astype(float), layers.camera)
-    layers = layers.thinned(STEP_M)
-    return volume(
-        layers.front, layers.back, gaps(layers, body), layers.mask, layers.measured.astype(float), layers.camera
-    )
+    step_m = SIDE_M / resolution
+    layers = layers.thinned(step_m)
+    seen = layers.measured.astype(float)
+    return volume(layers.front, layers.back, gaps(layers, body), layers.mask, seen, layers.camera, step_m)
 
 
 def body_of(fit: Fit, model: BodyModel | None = None) -> Body:
