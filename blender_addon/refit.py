@@ -40,6 +40,7 @@ _LIMB_WORDS = {
     "head": ("neck", "head", "jaw", "eye"),
     "torso": ("pelvis", "spine", "collar"),
     "leg": ("hip", "knee", "ankle", "foot"),
+    "hand": ("wrist", "hand", "thumb", "index", "middle", "ring", "pinky"),
 }
 
 
@@ -53,7 +54,7 @@ def limb_of(joint: str) -> str:
     side, _, word = joint.partition("_")
     for limb, words in _LIMB_WORDS.items():
         if any(w in joint for w in words):
-            return f"{side}_leg" if limb == "leg" else limb
+            return limb if limb in LIMBS else f"{side}_{limb}"
     return f"{side}_arm" if word else "torso"
 
 

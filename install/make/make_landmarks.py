@@ -1,4 +1,4 @@
-"""Take the two BlazePose networks out of the PyPI wheel of mediapipe 0.10.21, the last one that carries them.
+"""Take the networks for bodies and hands out of mediapipe 0.10.21's PyPI wheel, the last one that carries them.
 
     python install/make/make_landmarks.py [--wheel FILE] [--out FOLDER]
 
@@ -22,6 +22,10 @@ FILES = {
         "9ba9dd3d42efaaba86b4ff0122b06f29c4122e756b329d89dca1e297fd8f866c",
     "mediapipe/modules/pose_landmark/pose_landmark_full.tflite":
         "e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f",
+    "mediapipe/modules/holistic_landmark/hand_recrop.tflite":
+        "67d996ce96f9d36fe17d2693022c6da93168026ab2f028f9e2365398d8ac7d5d",
+    "mediapipe/modules/hand_landmark/hand_landmark_lite.tflite":
+        "048edd3645c9bf7397d19a9f6e3a42957d6e414c9bea6598030a2e9b624156e6",
     "mediapipe-0.10.21.dist-info/LICENSE":
         "8707eef0533987efc5b155d64761eeb6e20793f50b9bd1a68dad1cf4719d0ed8",
 }  # fmt: skip

@@ -118,5 +118,5 @@ def test_a_pose_made_by_hand_is_refitted_and_used(engine, addon, tmp_path):
     assert np.linalg.norm(after.translation - before.translation) < 0.05
     assert np.abs(after.pose[1:16] - before.pose[1:16]).max() < 0.5
     assert set(dict(rig["likeness_confidence"])) == {
-        "head", "torso", "left_arm", "right_arm", "left_leg", "right_leg",
+        "head", "torso", "left_arm", "right_arm", "left_hand", "right_hand", "left_leg", "right_leg",
     }  # fmt: skip

@@ -138,7 +138,10 @@ def test_refit_can_be_cancelled_and_fails_in_a_sentence(engine, rig, addon, tmp_
 def test_a_limbs_bones_are_selected(rig):
     bpy.ops.likeness.select_limb(limb="left_arm")
     chosen = {b.name for b in rig.pose.bones if (b if hasattr(b, "select") else b.bone).select}
-    assert chosen == {"left_shoulder", "left_elbow", "left_wrist", "left_hand"}
+    assert chosen == {"left_shoulder", "left_elbow"}
+    bpy.ops.likeness.select_limb(limb="left_hand")
+    chosen = {b.name for b in rig.pose.bones if (b if hasattr(b, "select") else b.bone).select}
+    assert chosen == {"left_wrist", "left_hand"}
     bpy.ops.likeness.select_limb(limb="right_leg")
     chosen = {b.name for b in rig.pose.bones if (b if hasattr(b, "select") else b.bone).select}
     assert chosen == {"right_hip", "right_knee", "right_ankle", "right_foot"}
@@ -149,7 +152,11 @@ def test_the_limb_of_every_joint_is_known(addon):
     assert [limb_of(n) for n in ("pelvis", "spine3", "neck", "left_eye_smplhf", "jaw", "left_collar")] == [
         "torso", "torso", "head", "head", "head", "torso",
     ]  # fmt: skip
-    assert limb_of("right_pinky2") == "right_arm" and limb_of("left_foot") == "left_leg"
+    assert (
+        limb_of("right_pinky2") == "right_hand"
+        and limb_of("right_elbow") == "right_arm"
+        and limb_of("left_foot") == "left_leg"
+    )
 
 
 def test_limbs_are_called_unsure_where_they_usually_are_a_hand_off(addon):

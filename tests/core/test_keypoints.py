@@ -13,10 +13,16 @@ confidence = st.floats(0.01, 1.0).map(lambda v: max(0.01, round(v, 3)))
 points = st.dictionaries(st.sampled_from(NAMES), st.tuples(number, number, confidence), min_size=1)
 
 
-@given(points, st.none() | st.tuples(st.integers(1, 9000), st.integers(1, 9000)))
-def test_our_own_layout_comes_back(entries, size):
-    people = parse_keypoints(json.loads(json.dumps(Keypoints(entries, size).to_dict())))
-    assert people == [Keypoints(entries, size)]
+unknown_or_seen = st.just((0.0, 0.0, 0.0)) | st.tuples(number, number, confidence)
+hands = st.dictionaries(
+    st.sampled_from(["left", "right"]), st.lists(unknown_or_seen, min_size=21, max_size=21).map(tuple)
+)
+
+
+@given(points, st.none() | st.tuples(st.integers(1, 9000), st.integers(1, 9000)), hands)
+def test_our_own_layout_comes_back(entries, size, fingers):
+    people = parse_keypoints(json.loads(json.dumps(Keypoints(entries, size, fingers).to_dict())))
+    assert people == [Keypoints(entries, size, fingers)]
 
 
 def test_openpose_names_every_point_as_its_documentation_does():
@@ -34,7 +40,9 @@ def test_openpose_names_every_point_as_its_documentation_does():
         "left_heel": 21, "right_foot_index": 22, "right_heel": 24,
         "left_thumb": 202, "left_index": 205, "left_pinky": 217,
     }  # fmt: skip
-    (old,) = parse_keypoints({"people": [{"pose_keypoints_2d": body[:54]}]})
+    assert [point[0] for point in person.hands["left"]] == list(range(200, 221)) and set(person.hands) == {"left"}
+    (old,) = parse_keypoints({"people": [{"pose_keypoints_2d": body[:54], "hand_left_keypoints_2d": [0] * 63}]})
+    assert not old.hands
     assert [int(old.points[n][0]) for n in ("right_hip", "right_ankle", "left_hip", "left_ankle")] == [8, 10, 11, 13]
     assert [int(old.points[n][0]) for n in ("right_eye", "left_eye", "right_ear", "left_ear")] == [14, 15, 16, 17]
 
@@ -74,6 +82,8 @@ HOSTILE = [
     {"people": []}, {"people": [[]]}, {"people": [{"pose_keypoints_2d": [1] * 74}]},
     {"people": [{"pose_keypoints_2d": [1] * 3000}]}, {"people": [{"pose_keypoints_2d": {"0": 1}}]},
     {"people": [{}] * 2000}, {"annotations": [{"keypoints": [1] * 50}]}, {"annotations": [None]},
+    {"points": {"nose": [1, 2]}, "hands": {"left": [[1, 2, 1]] * 20}},
+    {"points": {"nose": [1, 2]}, "hands": {"up": []}}, {"points": {"nose": [1, 2]}, "hands": {"left": [3.0] * 63}},
     {"images": [{}, {}], "annotations": [{"keypoints": [1] * 51}]}, {"people": [{"hand_left_keypoints_2d": [1] * 60}]},
 ]  # fmt: skip
 

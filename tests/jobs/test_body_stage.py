@@ -10,6 +10,7 @@ import pytest
 from likeness.body.fit import fit_body
 from likeness.body.given_points import keypoints_of
 from likeness.core.errors import LikenessError
+from likeness.core.fit import LIMBS
 from likeness.core.fit_file import read_fit, write_fit
 from likeness.core.frames import axis_angle, rodrigues
 from likeness.core.keypoints import Keypoints, read_keypoints
@@ -48,7 +49,7 @@ def test_the_folder_holds_what_an_artist_judges_a_fit_by(fitted):
     path, _ = fitted
     assert {p.name for p in path.iterdir()} == {"fit.json", "keypoints.json", "overlay.png", "overlay_side.png"}
     data = json.loads((path / "fit.json").read_text())
-    assert set(data["confidence"]) == {"head", "torso", "left_arm", "right_arm", "left_leg", "right_leg"}
+    assert set(data["confidence"]) == set(LIMBS)
     assert data["body_model"]["licence"] == "CC0-1.0" and len(data["rest_joints"]) == len(data["pose"])
     (seen,) = read_keypoints(path / "keypoints.json")
     picture = Image.open(next((ROOT / "samples" / "capture").glob("color.*")))

@@ -142,18 +142,18 @@ class Networks:
     """The detector and the landmark network, each with one thread."""
 
     def __init__(self) -> None:
-        self._detector = _interpreter("pose_detection.tflite")
-        self._landmark = _interpreter("pose_landmark_full.tflite")
+        self._detector = interpreter("pose_detection.tflite")
+        self._landmark = interpreter("pose_landmark_full.tflite")
 
     def people(self, picture: Picture, region: Region, threshold: float) -> list[Detection]:
         """Detections inside a region of the picture, best first."""
         pixels = picture.crop(region, DETECTOR_SIDE) * 2.0 - 1.0
-        boxes, logits = _run(self._detector, pixels)
+        boxes, logits = run_network(self._detector, pixels)
         return decode(boxes[0], logits[0, :, 0], region, threshold)
 
     def pose(self, picture: Picture, region: Region) -> PoseAnswer:
         """Landmarks of the person who fills the region."""
-        flat, score, mask, heatmaps, world = _run(self._landmark, picture.crop(region, LANDMARK_SIDE))
+        flat, score, mask, heatmaps, world = run_network(self._landmark, picture.crop(region, LANDMARK_SIDE))
         values = flat.reshape(-1, 5).astype(np.float64)
         crop_points = _refine(values[:, :2] / LANDMARK_SIDE, heatmaps[0])
         points = region.to_image(crop_points)
@@ -178,19 +178,21 @@ def networks() -> Networks:
     return Networks()
 
 
-def _interpreter(name: str) -> Any:
+def interpreter(name: str) -> Any:
+    """A network of weights/landmarks, ready to run on one thread."""
     # Imported here: the runtime costs 0.3 s and most commands never look for a person.
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_content=weight_file("landmarks", name).read_bytes(), num_threads=1)
-    interpreter.allocate_tensors()
-    return interpreter
+    loaded = Interpreter(model_content=weight_file("landmarks", name).read_bytes(), num_threads=1)
+    loaded.allocate_tensors()
+    return loaded
 
 
-def _run(interpreter: Any, pixels: np.ndarray) -> list[np.ndarray]:
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], pixels[None].astype(np.float32))
-    interpreter.invoke()
-    return [interpreter.get_tensor(output["index"]) for output in interpreter.get_output_details()]
+def run_network(network: Any, pixels: np.ndarray) -> list[np.ndarray]:
+    """What a network answers to one crop (side, side, 3): its output tensors in the file's order."""
+    network.set_tensor(network.get_input_details()[0]["index"], pixels[None].astype(np.float32))
+    network.invoke()
+    return [network.get_tensor(output["index"]) for output in network.get_output_details()]
 
 
 def _refine(points: np.ndarray, heatmaps: np.ndarray) -> np.ndarray:

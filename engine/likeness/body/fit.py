@@ -12,6 +12,7 @@ from likeness.body.fit_cloth import SHARE_SIGMA, Cloth
 from likeness.body.fit_floor import add_balance, add_camera_prior, add_floor, floored, upright
 from likeness.body.fit_focal import LOG_RATIOS, STEPS, likely, moved_away, refocused
 from likeness.body.fit_guess import add_guess, add_joints, state_of, state_of_depth
+from likeness.body.fit_hands import with_hands
 from likeness.body.fit_observe import Evidence, observe
 from likeness.body.fit_overlay import draw_overlay
 from likeness.body.fit_pairs import Matcher, fit_points
@@ -475,7 +476,7 @@ class Fitter:
             miss_sigma, sigma, _ = self.cloth.residual(apart.sum(axis=1), pairs.surface, trial.state.cloth, 0.0)
             residuals["surface_m"] = float(np.median(np.abs(miss_sigma * sigma))) if len(apart) else float("inf")
             residuals["surface_paired"] = len(apart) / len(evidence.cloud)
-        return Fit(
+        fit = Fit(
             pose=trial.state.full_pose(len(self.model.parents)),
             betas=trial.state.betas.astype(np.float32),
             translation=trial.state.translation.astype(np.float32),
@@ -486,3 +487,5 @@ class Fitter:
             # Depth has shown it to whoever read the capture.
             up=None if evidence.has_depth else upright(evidence, trial.state).astype(np.float32),
         )
+        # Hands that somebody posed stay as they are.
+        return with_hands(fit, self.model, self.capture, evidence, posed=trial.near is not None)

@@ -31,7 +31,8 @@ class Evidence:
     reading at the point, 0 where there is none. cloud (N, 3) m and normals (N, 3) towards the camera, both empty for
     a photo. outside (h, w) px: distance to the mask, 0 inside; `field_step` px a cell. contour (M, 2) px: the mask's
     edge where it is not the picture's own edge. up (3,): away from the floor, camera space. depth (H, W) m: cleaned, 0
-    where it is not trusted, or None.
+    where it is not trusted, or None. hands (2, 21, 3): px, px and confidence of the hands' points as somebody gave
+    them, or None.
     """
 
     camera: Camera
@@ -46,6 +47,7 @@ class Evidence:
     contour: np.ndarray
     up: np.ndarray
     depth: np.ndarray | None = None
+    hands: np.ndarray | None = None
 
     @property
     def has_depth(self) -> bool:
@@ -94,6 +96,7 @@ def observe(capture: Capture, landmarks: Landmarks, rng: np.random.Generator) ->
         contour=mask_contour(capture.mask, rng),
         up=np.asarray(capture.up, np.float32),
         depth=clean if len(points) >= 100 else None,
+        hands=landmarks.hands,
     )
 
 

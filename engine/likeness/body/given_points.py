@@ -9,7 +9,7 @@ from likeness.body.blazepose import Region
 from likeness.body.landmarks import MIN_PERSON_SCORE, Landmarks, look_at
 from likeness.body.model import BodyModel
 from likeness.core.errors import LikenessError
-from likeness.core.keypoints import NAMES, Keypoints
+from likeness.core.keypoints import HAND_POINTS, NAMES, Keypoints
 
 #: A given point this share of the body's height away from BlazePose's shows that BlazePose was wrong in depth too.
 _ELSEWHERE = 0.06
@@ -63,7 +63,15 @@ def with_keypoints(found: Landmarks | None, given: Keypoints, model: BodyModel) 
         box=box,
         region=known.region,
         mask=known.mask,
+        hands=_hands(given),
     )
+
+
+def _hands(given: Keypoints) -> np.ndarray | None:
+    """(2, 21, 3) f64: the given hands' points, confidence 0 where there is none; None without hands."""
+    nothing = ((0.0, 0.0, 0.0),) * HAND_POINTS
+    sides = [given.hands.get(side, nothing) for side in ("left", "right")]
+    return np.array(sides, np.float64) if given.hands else None
 
 
 def seen_at(color: np.ndarray, given: Keypoints) -> Landmarks | None:
@@ -87,7 +95,11 @@ def keypoints_of(landmarks: Landmarks, size: tuple[int, int]) -> Keypoints:
     """What a fit saw, in our own layout. size: (width, height) of the picture."""
     trust = (landmarks.visibility * landmarks.presence).clip(0, 1)
     rows = zip(NAMES, landmarks.points, trust, strict=True)
-    return Keypoints({n: (float(x), float(y), float(c)) for n, (x, y), c in rows if c > 0}, size)
+    hands: dict[str, tuple[tuple[float, float, float], ...]] = {}
+    for side, hand in zip(("left", "right"), () if landmarks.hands is None else landmarks.hands, strict=False):
+        if hand[:, 2].any():
+            hands[side] = tuple((float(x), float(y), float(c)) for x, y, c in hand)
+    return Keypoints({n: (float(x), float(y), float(c)) for n, (x, y), c in rows if c > 0}, size, hands)
 
 
 def nobody() -> Landmarks:

@@ -24,7 +24,8 @@ class Landmarks:
 
     points (33, 2) px, depth_z (33,) px (smaller is nearer), visibility and presence (33,) 0..1, world (33, 3) m in
     camera axes with the hips' middle at the origin, score 0..1, box (4,) px x0 y0 x1 y1 of the body, region and mask
-    (256, 256) logits of the turned square crop that the person was seen in.
+    (256, 256) logits of the turned square crop that the person was seen in. hands (2, 21, 3): px, px and confidence of
+    the left and the right hand's points as somebody gave them, or None.
     """
 
     points: np.ndarray
@@ -36,6 +37,7 @@ class Landmarks:
     box: np.ndarray
     region: Region
     mask: np.ndarray
+    hands: np.ndarray | None = None
 
 
 def detect(color: np.ndarray) -> list[Landmarks]:

@@ -12,7 +12,7 @@ from . import hands
 from .camera import Camera
 from .errors import LikenessError
 
-LIMBS = ("head", "torso", "left_arm", "right_arm", "left_leg", "right_leg")
+LIMBS = ("head", "torso", "left_arm", "right_arm", "left_hand", "right_hand", "left_leg", "right_leg")
 #: Sets of shape directions that betas may belong to.
 PEOPLE = ("adults", "children")
 #: A limb that usually is this far off counts as half sure.

@@ -2,14 +2,16 @@
 
 Our own layout is a small JSON: {"format": "likeness-keypoints", "width": W, "height": H, "points": {name: [x, y,
 confidence]}}, pixels of the picture (integer coordinates are pixel centres), names of NAMES; the confidence may be left
-out. Read as well: OpenPose's JSON (BODY_25, COCO-18, with hands) and COCO's person keypoints (17 points).
+out. "hands": {"left": [21 such points], "right": [...]} says where fingers are: wrist, then thumb, index, middle, ring
+and pinky, four each from the palm out, confidence 0 where one is not known. Read as well: OpenPose's JSON (BODY_25, COCO-18, with
+hands) and COCO's person keypoints (17 points).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +45,8 @@ COCO_17 = (
     "right_ankle",
 )  # fmt: skip
 _LAYOUTS = {len(layout): layout for layout in (BODY_25, COCO_18, COCO_17)}
-#: OpenPose's 21 points of a hand: those that we have a name for.
+#: How many points a hand has, in OpenPose's files and in ours, and which of them have a name among the body's.
+HAND_POINTS = 21
 _HAND = {2: "thumb", 5: "index", 17: "pinky"}
 #: COCO's visibility: not labelled, hidden, seen.
 _COCO_CONFIDENCE = {0: 0.0, 1: 0.5, 2: 1.0}
@@ -57,22 +60,25 @@ Point = tuple[float, float, float]
 class Keypoints:
     """One person's points: name of NAMES -> x, y in pixels and confidence 0..1; nothing else is known.
 
-    size: (width, height) of the picture that the pixels belong to, None where the file does not say.
+    size: (width, height) of the picture that the pixels belong to, None where the file does not say. hands: `left`,
+    `right` -> HAND_POINTS points of a hand, see above.
     """
 
     points: dict[str, Point] = field(default_factory=dict)
     size: tuple[int, int] | None = None
+    hands: dict[str, tuple[Point, ...]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, in our own layout."""
         size = {} if self.size is None else {"width": self.size[0], "height": self.size[1]}
         rounded = {name: [round(value, 3) for value in point] for name, point in self.points.items()}
-        return {"format": FORMAT, **size, "points": rounded}
+        hands = {side: [[round(value, 3) for value in point] for point in hand] for side, hand in self.hands.items()}
+        return {"format": FORMAT, **size, "points": rounded, **({"hands": hands} if hands else {})}
 
     def scaled_to(self, width: int, height: int, name: str = "the keypoints") -> Keypoints:
         """The points in a picture of another size. Raises LikenessError("keypoints.size") for another shape of it."""
         if self.size is None or self.size == (width, height):
-            return Keypoints(self.points, (width, height))
+            return replace(self, size=(width, height))
         across, down = width / self.size[0], height / self.size[1]
         if abs(self.size[0] * down - width) > 2 + 0.005 * width:
             raise LikenessError(
@@ -81,10 +87,13 @@ class Keypoints:
                 f"{width} x {height}.",
                 "Give the keypoints of this picture.",
             )
-        points = {
-            key: ((x + 0.5) * across - 0.5, (y + 0.5) * down - 0.5, trust) for key, (x, y, trust) in self.points.items()
-        }
-        return Keypoints(points, (width, height))
+
+        def moved(point: Point) -> Point:
+            return (point[0] + 0.5) * across - 0.5, (point[1] + 0.5) * down - 0.5, point[2]
+
+        points = {key: moved(point) for key, point in self.points.items()}
+        hands = {side: tuple(map(moved, hand)) for side, hand in self.hands.items()}
+        return Keypoints(points, (width, height), hands)
 
 
 def read_keypoints(path: Path) -> list[Keypoints]:
@@ -141,7 +150,12 @@ def _own(data: Mapping[str, Any]) -> Keypoints:
     size = None
     if "width" in data or "height" in data:
         size = (_whole(data.get("width")), _whole(data.get("height")))
-    return Keypoints(points, size)
+    hands: dict[str, tuple[Point, ...]] = {}
+    for side, hand in dict(data.get("hands", {})).items():
+        if side not in ("left", "right") or not isinstance(hand, list) or not all(isinstance(p, list) for p in hand):
+            raise ValueError("its hands are not lists of points")
+        hands[side] = _hand([_number(v) for p in hand for v in (p if len(p) == 3 else [*p, 1.0])])
+    return Keypoints(points, size, hands)
 
 
 def _openpose(person: Any) -> Keypoints:
@@ -150,15 +164,24 @@ def _openpose(person: Any) -> Keypoints:
     if numbers and (layout is None or len(numbers) % 3):
         raise ValueError(f"a person has {len(numbers)} numbers, which is neither BODY_25's 75 nor COCO's 54")
     points = _triples(numbers, layout or ())
+    hands: dict[str, tuple[Point, ...]] = {}
     for side in ("left", "right"):
         key = f"hand_{side}_keypoints_2d"
-        hand = _numbers(person.get(key, []), key)
-        if hand and len(hand) != 63:
-            raise ValueError(f"a hand has {len(hand)} numbers and not 63")
+        numbers = _numbers(person.get(key, []), key)
+        if not any(numbers[2::3]):
+            continue
+        hands[side] = _hand(numbers)
         for place, finger in _HAND.items():
-            if hand:
-                points |= _point(f"{side}_{finger}", *hand[3 * place : 3 * place + 3])
-    return Keypoints(points)
+            points |= _point(f"{side}_{finger}", *hands[side][place])
+    return Keypoints(points, hands=hands)
+
+
+def _hand(numbers: list[float]) -> tuple[Point, ...]:
+    """The points of one hand, confidence 0 where one is not known."""
+    if len(numbers) != 3 * HAND_POINTS:
+        raise ValueError(f"a hand has {len(numbers)} numbers and not {3 * HAND_POINTS}")
+    found = (_point("a finger", *numbers[k : k + 3]) for k in range(0, len(numbers), 3))
+    return tuple(next(iter(point.values()), (0.0, 0.0, 0.0)) for point in found)
 
 
 def _coco(annotation: Any, size: tuple[int, int] | None) -> Keypoints:

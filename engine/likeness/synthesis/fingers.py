@@ -5,13 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from likeness.core.frames import axis_angle, rodrigues
+from likeness.body.hand_skeleton import ANGLES, FINGERS, SPREADS, HandSkeleton
 from likeness.synthesis.figure import Floats
-
-# The first joint of each hand; then index, middle, pinky, ring, thumb with three joints each.
-HAND_STARTS = (22, 37)
-WRISTS = (20, 21)
-FINGERS = ("index", "middle", "pinky", "ring", "thumb")
 
 # Flexion in degrees of a finger's three joints, by finger; then how far the four fingers spread and the thumb opposes.
 Shape = tuple[dict[str, tuple[float, float, float]], float, float]
@@ -76,6 +71,8 @@ SHAPES: dict[str, Shape] = {
         24.0,
     ),
 }
+# Shares of the fan by which fingers lean to the thumb's side.
+_LEAN = {"index": 1.0, "middle": 0.15, "ring": -0.6, "pinky": -1.3}
 # How often a hand that has nothing to do takes each shape.
 _SHARES = {
     "relaxed": 0.5,
@@ -89,63 +86,19 @@ _SHARES = {
 }
 
 
-def finger_joints(side: int, finger: str) -> range:
-    """The three joints of a finger of the left (0) or right (1) hand, from the knuckle out."""
-    start = HAND_STARTS[side] + 3 * FINGERS.index(finger)
-    return range(start, start + 3)
-
-
-def palm_normal(joints: NDArray, side: int) -> NDArray:
-    """Unit vector (3,) out of the palm at rest, from rest joints (52, 3)."""
-    index, pinky, middle = (joints[finger_joints(side, f)[0]] for f in ("index", "pinky", "middle"))
-    along, across = middle - joints[WRISTS[side]], index - pinky
-    normal = np.cross(along, across) * (1 if side == 0 else -1)
-    return normal / np.linalg.norm(normal)
-
-
-def flexion_axes(joints: NDArray) -> NDArray[np.float64]:
-    """Unit axes (30, 3) in the rest frame about which a positive angle bends each finger joint towards the palm.
-
-    joints: (52, 3) at rest. Fingers hinge about the knuckle line; the thumb closes over the palm.
-    """
-    axes = np.zeros((30, 3))
-    for side in (0, 1):
-        palm = palm_normal(joints, side)
-        for finger in FINGERS:
-            first, second, third = (joints[k] for k in finger_joints(side, finger))
-            towards = palm
-            if finger == "thumb":
-                towards = joints[finger_joints(side, "ring")[0]] + 0.03 * palm - second
-            for joint, along in zip(
-                finger_joints(side, finger), (second - first, third - second, third - second), strict=True
-            ):
-                axis = np.cross(along, towards)
-                axes[joint - 22] = axis / np.linalg.norm(axis)
-    return axes
-
-
 def hand_pose(joints: NDArray, side: int, shape: str, rng: np.random.Generator, spread_deg: float = 5.0) -> Floats:
     """Axis-angle (15, 3) of one hand's joints in a shape of SHAPES, each angle disturbed by `spread_deg` (sigma)."""
     flexion, fan, opposition = SHAPES[shape]
-    axes = flexion_axes(joints)[15 * side : 15 * side + 15]
-    palm = palm_normal(joints, side)
     amount = rng.normal(1.0, 0.15)
-    out = np.zeros((15, 3))
+    angles = np.zeros(ANGLES)
+    spread = angles[SPREADS]
     for number, finger in enumerate(FINGERS):
         bends = np.array(flexion[finger]) * amount + rng.normal(0, spread_deg, 3)
-        bends = np.clip(bends, -12, (85, 105, 75))
-        for k in range(3):
-            out[3 * number + k] = axes[3 * number + k] * np.radians(bends[k])
-        # Fanning turns the index to the thumb's side and the pinky away from it, about the palm's normal.
-        lean = {"index": 1.0, "middle": 0.15, "ring": -0.6, "pinky": -1.3, "thumb": 0.0}[finger]
-        sign = 1 - 2 * side
-        turn = rodrigues(palm * sign * np.radians(lean * fan + rng.normal(0, 1.5)))
+        angles[3 * number : 3 * number + 3] = np.clip(bends, -12, (85, 105, 75))
+        spread[number] = _LEAN.get(finger, 0.0) * fan + rng.normal(0, 1.5)
         if finger == "thumb":
-            along = joints[WRISTS[side]] - joints[finger_joints(side, "index")[0]]
-            along /= np.linalg.norm(along)
-            turn = rodrigues(along * -sign * np.radians(opposition + rng.normal(0, 4.0)))
-        out[3 * number] = axis_angle(turn @ rodrigues(out[3 * number]))
-    return out.astype(np.float32)
+            spread[number] = opposition + rng.normal(0, 4.0)
+    return HandSkeleton.of_joints(joints, side).pose(np.radians(angles))
 
 
 def draw_hand(rng: np.random.Generator) -> str:

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from likeness.body.hand_skeleton import HAND_STARTS
 from likeness.body.model import load_default
 from likeness.body.pose_prior import PosePrior, load_prior
 from likeness.core.frames import axis_angle, rodrigues
 from likeness.synthesis.clearance import deepest_overlap, relaxed
 from likeness.synthesis.figure import Floats
-from likeness.synthesis.fingers import HAND_STARTS, draw_hand, hand_pose
+from likeness.synthesis.fingers import draw_hand, hand_pose
 from likeness.synthesis.limbs import mirrored, world_rotations
 from likeness.synthesis.natural import draw_natural
 

@@ -160,7 +160,14 @@ def take_view(here: Setting, settings: Settings, rng: np.random.Generator) -> Vi
     """One picture from a drawn camera by a drawn sensor."""
     name = settings.sensors[int(rng.integers(len(settings.sensors)))]
     view, sensor = _within_reach(here.posed, SENSORS[name], settings.size, rng)
-    generator = torch.Generator(settings.device).manual_seed(int(rng.integers(2**62)))
+    return seen_from(here, view, name, sensor, settings.device, rng)
+
+
+def seen_from(
+    here: Setting, view: View, name: str, sensor: Sensor, device: str, rng: np.random.Generator
+) -> ViewSample:
+    """One picture from a camera that is known, by the sensor `name` as it is held there."""
+    generator = torch.Generator(device).manual_seed(int(rng.integers(2**62)))
     frame = render(here.scene, view, here.place, light=here.light)
     reading = simulate(
         lambda seen: render(here.scene, seen, here.place, outputs="geometry"), view, sensor, generator, frame=frame
