@@ -47,8 +47,8 @@ class HandTarget:
 
     across (21, 2): x / z and y / z of its points, shown (21,) their weights. along (21,): their depth but for an
     offset, m, along_root (M, 21): see `along_root`. readings (21,): depth of the skin at the points, m, 0 where there
-    is none. distance: m, of the body's wrist. forearm (3, 3): camera_from_rest of the forearm. twist: radians by which the
-    elbow's turn already twists it.
+    is none. distance: m, of the body's wrist. forearm (3, 3): camera_from_rest of the forearm. twist: radians by which
+    the elbow's turn already twists it.
     """
 
     across: np.ndarray

@@ -3,8 +3,8 @@
 Our own layout is a small JSON: {"format": "likeness-keypoints", "width": W, "height": H, "points": {name: [x, y,
 confidence]}}, pixels of the picture (integer coordinates are pixel centres), names of NAMES; the confidence may be left
 out. "hands": {"left": [21 such points], "right": [...]} says where fingers are: wrist, then thumb, index, middle, ring
-and pinky, four each from the palm out, confidence 0 where one is not known. Read as well: OpenPose's JSON (BODY_25, COCO-18, with
-hands) and COCO's person keypoints (17 points).
+and pinky, four each from the palm out, confidence 0 where one is not known. Read as well: OpenPose's JSON (BODY_25,
+COCO-18, with hands) and COCO's person keypoints (17 points).
 """
 
 from __future__ import annotations
