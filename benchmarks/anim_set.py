@@ -116,7 +116,8 @@ class Case:
         mesh = Mesh.of(view.to_camera(kept["vertices"]), kept["faces"])
         groups = vertex_groups(model.parts, model.part_names)
         up = view.camera_from_world[:3, 1]
-        return Truth(mesh, self.capture.camera, up, view.to_camera(kept["body"]), groups, points)
+        body = view.to_camera(kept["body"])
+        return Truth(mesh, self.capture.camera, up, body, groups, points, self.capture.valid)
 
 
 def model_of(fit: Fit) -> BodyModel:

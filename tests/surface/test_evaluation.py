@@ -168,6 +168,21 @@ def test_the_truth_itself_scores_perfectly_and_inside_out_does_not():
     assert turned["normals_unseen"] > 179 and turned["normals_4view_deg"] > 179
 
 
+def test_where_nothing_was_read_depth_has_no_say():
+    """A ball that is 1 cm too large on its right half is perfect on the pixels of the left one."""
+    mesh = ball()
+    middle = mesh.vertices.mean(0)
+    right = mesh.vertices[:, 0] > middle[0]
+    wide = np.where(right[:, None], middle + (mesh.vertices - middle) * 0.31 / 0.30, mesh.vertices)
+    truth = truth_of(mesh)
+    left = np.zeros((truth.camera.height, truth.camera.width), bool)
+    left[:, : int(truth.camera.project(middle[None])[0, 0]) - 3] = True
+    found = scores(wide, mesh.faces, replace(truth, read=left))
+    assert found["read_chamfer"] < 0.01 and found["seen_p2s"] == pytest.approx(0.5, abs=0.05)
+    other = scores(wide, mesh.faces, replace(truth, read=~left))
+    assert other["read_p2s"] == pytest.approx(0.95, abs=0.15) and "read_p2s" not in scores(wide, mesh.faces, truth)
+
+
 def test_shifted_sideways_no_distance_exceeds_the_shift():
     mesh = ball()
     found = scores(mesh.vertices + [0.01, 0, 0], mesh.faces, truth_of(mesh))

@@ -31,7 +31,7 @@ class Truth:
     """What is known of a person in one capture; camera space, metres.
 
     mesh: the closed outer surface. camera: of the capture. up (3,). body (V, 3): the true body's vertices; groups (V,)
-    index into PARTS. points: how many are spread over each surface.
+    index into PARTS. points: how many are spread over each surface. read (H, W) bool: pixels that the sensor read.
     """
 
     mesh: Mesh
@@ -40,6 +40,7 @@ class Truth:
     body: NDArray
     groups: NDArray
     points: int = POINTS
+    read: Mask | None = None
 
     @cached_property
     def samples(self) -> Samples:
@@ -103,7 +104,8 @@ def scores(vertices: NDArray, faces: NDArray, truth: Truth, cell_m: float | None
     """Figures of a surface (V, 3), (F, 3) in the truth's camera space; nothing is aligned. nan: too little to judge.
 
     p2s: surface to truth; complete: truth to surface; chamfer: the mean of both; all in cm, point to triangle. seen_,
-    unseen_: each surface's points as the capture's camera sees that surface. p95: of both directions together.
+    unseen_: each surface's points as the capture's camera sees that surface; read_: seen points on pixels that were
+    read (where the truth knows), all that depth alone has. p95: of both directions together.
     f5, f10: F-scores at 5 and 10 mm. seen_ray: depth error along the capture's rays. normals_: mean angle of oriented
     normals in degrees, from the truth's points; normals_unseen_plain: torso and legs; normals_4view, normals_4view_deg,
     iou_4view: see `normal_errors`. iou: outline in the capture. filled_pct: share of the free space within 10 cm that
@@ -124,7 +126,7 @@ def scores(vertices: NDArray, faces: NDArray, truth: Truth, cell_m: float | None
     out = _distances(both, truth) | _normals(both, truth) | _parts(both, truth)
     found = normal_errors(mesh, truth.sides)
     out |= {"normals_4view": found.summed, "normals_4view_deg": found.degrees, "iou_4view": found.overlap}
-    out |= _picture(rays, truth)
+    out |= _picture(rays, truth) | _read(both, truth)
     shape = topology(mesh)
     out |= {
         "filled_pct": 100 * filled(mesh, truth.free),
@@ -152,6 +154,22 @@ def _distances(both: _Both, truth: Truth) -> dict[str, float]:
 def _way(side: str, there: Floats, back: Floats) -> dict[str, float]:
     p2s, complete = 100 * mean(there), 100 * mean(back)
     return {f"{side}chamfer": (p2s + complete) / 2, f"{side}p2s": p2s, f"{side}complete": complete}
+
+
+def _read(both: _Both, truth: Truth) -> dict[str, float]:
+    """Seen points of both surfaces whose pixel was read: there depth itself can be compared with."""
+    if truth.read is None:
+        return {}
+
+    def on(points: Floats, seen: Mask) -> Mask:
+        column, row = np.rint(truth.camera.project(points)).astype(int).T
+        height, width = truth.read.shape  # type: ignore[union-attr]
+        inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        chosen = truth.read[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)]  # type: ignore[index]
+        return np.asarray(seen & inside & chosen)
+
+    ours, true = on(both.ours.points, both.ours_seen), on(truth.samples.points, truth.seen)
+    return _way("read_", both.to_truth.distance[ours], both.to_ours.distance[true])
 
 
 def mean(values: Floats) -> float:
