@@ -13,6 +13,7 @@ from likeness.body.fit_floor import add_balance, add_camera_prior, add_floor, fl
 from likeness.body.fit_focal import LOG_RATIOS, STEPS, likely, moved_away, refocused
 from likeness.body.fit_guess import add_guess, add_joints, state_of, state_of_depth
 from likeness.body.fit_hands import with_hands
+from likeness.body.fit_loose import retold, without_loose
 from likeness.body.fit_observe import Evidence, observe
 from likeness.body.fit_overlay import draw_overlay
 from likeness.body.fit_pairs import Matcher, fit_points
@@ -41,7 +42,6 @@ from likeness.core.frames import rodrigues
 from likeness.core.progress import Report, quiet
 
 __all__ = ["draw_overlay", "fit_body"]
-
 
 SURFACE_WEIGHT, FRONT_WEIGHT, OVERFLOW_WEIGHT, EDGE_WEIGHT, BALANCE_WEIGHT = 250.0, 60.0, 200.0, 60.0, 6.0
 FLOOR_WEIGHT, CAMERA_WEIGHT = 2.0, 1.0
@@ -228,7 +228,8 @@ class Fitter:
         if self.guess is not None:
             name, reading = readings(evidence)[self.guess.swapped > 0.5]
             return self.refined(self.learnt(name, reading), self.look)
-        trials = []
+        trials, whole = [], evidence
+        evidence = whole if self.seen is None else without_loose(whole, self.first_sight(), self.seen)
         # Without depth a pose with the limbs of one side exchanged looks as good as the right one.
         meanings = readings(evidence)
         for name, reading in meanings if evidence.has_depth else meanings[:2]:
@@ -240,7 +241,11 @@ class Fitter:
             likely.append(self.refined(self.shown(meanings), self.look))
         best = min(likely, key=lambda trial: trial.energy)
         best = min([best, *trials[1:]], key=lambda trial: trial.energy + (gain if trial is not best else 0.0))
-        return self.other_limbs(best) if evidence.has_depth else best
+        best = self.other_limbs(best) if evidence.has_depth else best
+        if self.seen is None:
+            return best
+        # The first body knew nothing of the person's build.
+        return replace(best, evidence=retold(best.evidence, whole, self.points.posed(best.state), self.seen))
 
     def learnt(self, name: str, evidence: Evidence) -> Trial:
         """What the corrector takes the person for, brought to where the landmarks are in the picture."""
@@ -261,6 +266,16 @@ class Fitter:
 
     def shown(self, meanings: list[tuple[str, Evidence]]) -> Trial:
         """What the network reads off depth, with the reading of the landmarks that agrees best."""
+        posed = self.first_sight()
+        energies = []
+        for _, evidence in meanings:
+            system = System(self.model.betas_count, energy_only=True)
+            LandmarkTerm.of(evidence).image(system, posed)
+            energies.append(system.energy)
+        return Trial(*meanings[int(np.argmin(energies))], posed.state)
+
+    def first_sight(self) -> Posed:
+        """The body that the network reads off depth."""
         assert self.seen is not None
 
         def build(state: State, energy_only: bool) -> System:
@@ -269,14 +284,8 @@ class Fitter:
             return system
 
         fixed = np.zeros(unknowns(self.model.betas_count), bool)
-        state, _ = minimise(build, state_of_depth(self.seen, self.points), 8, self._tick("Posing the body"), fixed)
-        posed = self.points.posed(state)
-        energies = []
-        for _, evidence in meanings:
-            system = System(self.model.betas_count, energy_only=True)
-            LandmarkTerm.of(evidence).image(system, posed)
-            energies.append(system.energy)
-        return Trial(*meanings[int(np.argmin(energies))], state)
+        start = state_of_depth(self.seen, self.points)
+        return self.points.posed(minimise(build, start, 8, self._tick("Posing the body"), fixed)[0])
 
     def rough(self, name: str, evidence: Evidence) -> Trial:
         """Root, then pose, by landmarks alone."""
