@@ -51,6 +51,16 @@ def test_given_points_replace_the_detectors_and_the_others_stay():
     assert np.linalg.norm(out.world[wrist] - found.world[wrist]) > 0.05
 
 
+def test_given_hands_go_with_the_body_and_come_back():
+    hand = tuple((float(k), 2.0 * k, 0.5 if k % 2 else 0.0) for k in range(21))
+    out = with_keypoints(_seen(), Keypoints({"nose": (400.0, 300.0, 1.0)}, (900, 900), {"right": hand}), MODEL)
+    assert out.hands is not None
+    np.testing.assert_array_equal(out.hands[1], hand)
+    assert not out.hands[0, :, 2].any()
+    assert keypoints_of(out, (900, 900)).hands == {"right": hand}
+    assert with_keypoints(_seen(), Keypoints({"nose": (4.0, 3.0, 1.0)}), MODEL).hands is None
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10**6))
 def test_lifted_bones_have_their_length_and_lie_where_the_picture_shows_them(seed):

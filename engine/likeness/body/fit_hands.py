@@ -33,7 +33,7 @@ LEAST_GIVEN, NEAREST_M = 6, 0.1
 # is what skin stands best.
 WRIST_SHARE, MOST_TWIST = 0.5, np.radians(80)
 # Metres by which a hand's joints usually are off about its wrist: read, and relaxed (benchmarks/fit_hands.py).
-READ_OFF_M, RELAXED_OFF_M = 0.02, 0.04
+READ_OFF_M, RELAXED_OFF_M = 0.02, 0.045
 
 
 @dataclass(frozen=True)
