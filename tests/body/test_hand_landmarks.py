@@ -103,6 +103,21 @@ def test_a_turned_picture_gives_turned_points():
     assert np.abs(other.world @ [[0, 1, 0], [-1, 0, 0], [0, 0, 1]] - straight.world).max() < 0.01
 
 
+def test_windows_are_those_of_mediapipe():
+    """Opt-in, where the package is installed; it reads points with the full network, ours is the lite one."""
+    holistic = pytest.importorskip("mediapipe").solutions.holistic.Holistic(static_image_mode=True, model_complexity=1)
+    color, _ = sample()
+    theirs, size = holistic.process(color), [color.shape[1], color.shape[0]]
+    body = np.array([[p.x, p.y] for p in theirs.pose_landmarks.landmark]) * size - 0.5
+    net, apart = hand_networks(), []
+    for side, found in enumerate((theirs.left_hand_landmarks, theirs.right_hand_landmarks)):
+        wanted = np.array([[p.x, p.y] for p in found.landmark]) * size - 0.5
+        picture = Picture(color)
+        ours = net.read(picture, net.window(picture, rough_window(body[list(BODY_POINTS[side][:3])])))
+        apart.append(np.linalg.norm(ours.points - wanted, axis=1).mean() / ours.size)
+    assert max(apart) < 0.06
+
+
 def test_nobody_has_no_hands_and_two_hands_are_never_one():
     color, mask = sample()
     person = detect(color)[0]
