@@ -284,13 +284,14 @@ def test_islands_go_and_real_parts_stay():
     every = trimesh.util.concatenate([body, bubble, near, far, crumb])
     vertices, faces = every.vertices.astype(np.float32), every.faces.astype(np.int32)
 
-    def kept(seeds: np.ndarray | None) -> set[float]:
-        out = trimesh.Trimesh(*without_islands(vertices, faces, seeds, 0.004), process=False)
+    def kept(seeds: np.ndarray | None, near_m: float = 0.05) -> set[float]:
+        out = trimesh.Trimesh(*without_islands(vertices, faces, seeds, 0.004, near_m), process=False)
         return {round(float(np.ptp(piece.vertices[:, 0]) / 2), 2) for piece in out.split()}
 
     assert kept(None) == {0.3, 0.05}
     assert kept(crumb.vertices) == {0.3, 0.05, 0.01}
     assert kept(far.vertices) == {0.3, 0.05, 0.1}
+    assert kept(None, 0.5) == {0.3, 0.05, 0.1}
 
 
 def test_the_cube_fits_the_outline():

@@ -19,7 +19,7 @@ from torch import Tensor
 from likeness.core.errors import LikenessError
 from likeness.core.progress import Report, quiet
 
-from .extract_clean import without_islands
+from .extract_clean import NEAR_M, without_islands
 from .extract_cubes import CORNERS, Marched, march
 
 Field = Callable[[Tensor], Tensor]
@@ -108,6 +108,7 @@ def extract(
     device: torch.device | str = "cpu",
     chunk: int = CHUNK,
     keep_all: bool = False,
+    near_m: float = NEAR_M,
     report: Report = quiet,
 ) -> Extracted:
     """The closed surface where `field` is zero.
@@ -115,7 +116,8 @@ def extract(
     field: points (N, 3) f32 metres on `device` -> (N,), negative inside. resolution: cells along the box, one of
     DIVISIONS. lipschitz: most that the field changes a metre, 99.9th percentile. seeds (S, 3): points where surface is
     sure (measured points, the fitted body). near: rules space out without asking the field (`Silhouette`). newton:
-    steps that move vertices onto the zero level, a query each. keep_all: leave islands and bubbles in.
+    steps that move vertices onto the zero level, a query each. keep_all: leave islands and bubbles in; near_m: see
+    `without_islands`.
     A surface that meets the box's side is closed there. Raises LikenessError("surface.empty") where there is none and
     "surface.formless" where it is everywhere.
     """
@@ -135,7 +137,7 @@ def extract(
     vertices = _projected(asked, grid, found, resolution, newton, lipschitz)
     points, faces = vertices.cpu().numpy(), found.faces.cpu().numpy().astype(np.int32)
     if not keep_all:
-        points, faces = without_islands(points, faces, seeds, box.side / resolution)
+        points, faces = without_islands(points, faces, seeds, box.side / resolution, near_m)
     report(1.0, "Surface found")
     return Extracted(points, faces, asked.queries)
 

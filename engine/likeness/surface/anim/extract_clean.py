@@ -14,11 +14,16 @@ LEAST_M2, NEAR_M = 0.002, 0.05
 
 
 def without_islands(
-    vertices: NDArray[np.float32], faces: NDArray[np.int32], seeds: NDArray | None, cell_m: float
+    vertices: NDArray[np.float32],
+    faces: NDArray[np.int32],
+    seeds: NDArray | None,
+    cell_m: float,
+    near_m: float = NEAR_M,
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """The largest piece of a closed mesh, what is measured or large and near, without bubbles (turned inwards).
 
-    vertices (V, 3) metres, faces (F, 3) outwards, seeds (S, 3): measured points.
+    vertices (V, 3) metres, faces (F, 3) outwards, seeds (S, 3): measured points. near_m: how far from what is measured
+    a large piece may lie.
     """
     links = faces[:, [0, 1, 1, 2]].reshape(-1, 2)
     graph = sparse.coo_matrix((np.ones(len(links), bool), links.T), shape=(len(vertices), len(vertices)))
@@ -41,7 +46,7 @@ def without_islands(
     if len(large):
         tree = cKDTree(vertices[kept[piece]])
         for k in large:
-            away = tree.query(vertices[piece == k], distance_upper_bound=NEAR_M)[0]
+            away = tree.query(vertices[piece == k], distance_upper_bound=near_m)[0]
             kept[k] = bool(np.isfinite(away).any())
     faces = faces[kept[mine]]
     used, compact = np.unique(faces, return_inverse=True)

@@ -23,6 +23,7 @@ from likeness.surface.weights import load_weights
 from .bound import free_space
 from .config import AnimConfig
 from .extract import Field, extract
+from .extract_clean import NEAR_M
 from .extract_hull import Silhouette, box_of
 from .guess import RayGrid, guess_of
 from .inputs import AnimInputs, back_project, inputs_of
@@ -33,6 +34,8 @@ SEEN_M = 0.008
 _SEEDS = 20_000
 # See `corrected`.
 HELD_M, LIMIT_M, COARSE, SMOOTH_NODES = 0.02, 0.03, 4, 1.0
+# A guess comes from the body and its layers: a shoe whose ankle was lost belongs to it.
+GUESSED_M = 0.15
 # Grid of the two-layer guess.
 GRID_M = 0.006
 
@@ -93,6 +96,7 @@ def predict_anim(
         lipschitz=lipschitz,
         seeds=cloud(state.inputs, _SEEDS),
         near=Silhouette(capture.mask, capture.camera),
+        near_m=NEAR_M if net.layers is None else GUESSED_M,
         device=device,
         report=part(report, 0.3, 1.0),
     )
