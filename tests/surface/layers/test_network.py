@@ -6,6 +6,8 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
@@ -14,6 +16,7 @@ from likeness.core.capture import Capture  # noqa: E402
 from likeness.core.errors import LikenessError  # noqa: E402
 from likeness.surface.layers.features import (  # noqa: E402
     CHANNELS,
+    LEAST_M,
     Pictures,
     both_layers,
     features,
@@ -24,7 +27,7 @@ from likeness.surface.layers.features import (  # noqa: E402
 )
 from likeness.surface.layers.losses import Truth, layer_loss  # noqa: E402
 from likeness.surface.layers.network import LayerNetwork, NetworkSettings  # noqa: E402
-from likeness.surface.layers.predict import guess_layers, inflate, predict_layers  # noqa: E402
+from likeness.surface.layers.predict import Layers, guess_layers, inflate, predict_layers  # noqa: E402
 from likeness.surface.view import Rays  # noqa: E402
 from likeness.surface.weights import load_weights, save_weights  # noqa: E402
 
@@ -201,3 +204,16 @@ def test_the_resolution_is_that_of_the_mesh():
     capture = ball_capture()
     counts = [len(predict_layers(capture, resolution=cells).vertices) for cells in (256, 512)]
     assert 2.5 < counts[1] / counts[0] < 6
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(0.0, 0.05), st.integers(0, 1000))
+def test_a_back_that_is_drawn_in_stays_behind_the_front(by_m, seed):
+    rng = np.random.default_rng(seed)
+    front = rng.uniform(1.5, 2.0, (6, 5))
+    back, mask = front + rng.uniform(0.0, 0.2, front.shape), rng.random(front.shape) < 0.7
+    layers = Layers(front, back, mask, mask, Camera(300.0, 300.0, 2.0, 2.5, 5, 6))
+    found = layers.drawn_in(by_m).back
+    assert np.array_equal(found[~mask], back[~mask]) and (found <= back).all() and (found >= front).all()
+    deep = mask & (back - front > by_m + LEAST_M)
+    assert np.allclose(found[deep], back[deep] - by_m)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -47,6 +47,9 @@ CALM_M, AGREED_M = 0.006, 0.02
 # Cells along the cube about a person in which ANIM's surface is found: the volume's steps are as long as those cells.
 RESOLUTION = 384
 SIDE_M = RESOLUTION * STEP_M
+# Bodies fitted to people lie on clothes, those that the network learnt with beneath them: with a fit its back stands
+# too far off by this much (33 views of the train split: median 3.5 mm, mean 4.4; with the bodies it learnt with 1.7).
+FAR_IN_M = 0.004
 # Where rays meet a fitted bare body, for any camera with the capture's eye and axes.
 Body = Callable[[Camera], BodyHits]
 
@@ -75,6 +78,11 @@ class Layers:
             c.fx / step, c.fy / step, (c.cx - offset) / step, (c.cy - offset) / step, mask.shape[1], mask.shape[0]
         )
         return Layers(self.front[keep], self.back[keep], mask, self.measured[keep], camera)
+
+    def drawn_in(self, by_m: float) -> Layers:
+        """The back nearer to the camera, as far as it stays behind the front."""
+        nearer = np.maximum(self.back - by_m, np.minimum(self.back, self.front + LEAST_M))
+        return replace(self, back=np.where(self.mask, nearer, self.back))
 
 
 @dataclass(frozen=True)
@@ -119,6 +127,7 @@ def predict_layers(
     """
     body = None if fit is None else body_of(fit, model)
     layers = guess_layers(capture, body, load_network(Path(weights), device))[0]
+    layers = layers if body is None else layers.drawn_in(FAR_IN_M)
     if form == "slab":
         return slab(layers.front, layers.back, layers.mask, layers.measured.astype(float), layers.camera)
     step_m = SIDE_M / resolution
