@@ -6,7 +6,8 @@ People of the test split (or of --dataset, a folder that `likeness synthesize` w
 feet cut off or not. Every view is fitted through the simulated sensor and with true depth. Errors are mean distances
 over SMPL's first 22 joints as they stand in camera space, hidden and cut off ones included; `seen` leaves out joints
 outside the picture. `dressed` people wear clothes over our own body; `avatars` are another maker's figures, whose rig
-has its hips and shoulders elsewhere. Keeps the figures in benchmarks/results/fit_synthetic.json. Photos: fit_photo.py.
+has its hips and shoulders elsewhere. Keeps the figures in benchmarks/results/fit_synthetic.json, of other seeds, which
+are other people, beside it. Photos: fit_photo.py.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from record import keep
 VARIANTS = ("sensor", "clean")
 # The joints that SMPL and SMPL-H share.
 JOINTS = 22
+SEED = 100
 
 
 def read_view(folder: Path, variant: str) -> Capture:
@@ -186,13 +188,14 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=20)
     parser.add_argument("--views", type=int, default=3)
     parser.add_argument("--size", type=int, default=640)
-    parser.add_argument("--seed", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--dataset", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    name = "fit_synthetic" if options.seed == SEED else f"fit_synthetic_{options.seed}"
     for rows in measure(options):
         # Kept after every person: the run is long.
-        keep("fit_synthetic", rows, seed=options.seed, mm=summary(rows))
+        keep(name, rows, seed=options.seed, mm=summary(rows))
 
 
 if __name__ == "__main__":
