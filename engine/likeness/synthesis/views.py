@@ -14,6 +14,10 @@ ASPECTS = ((4, 3), (3, 4), (16, 9), (9, 16), (3, 2), (2, 3))
 TILT_DEG = (-20.0, 15.0)
 DISTANCE_M = (1.2, 6.0)
 CUT_FEET, CUT_HIPS = 0.06, 0.04
+# Nobody stands nearer to the camera, measured along its axis.
+NEAREST_M = 0.3
+# How far outside a picture the lens's axis may pass, as a share of its side.
+MOST_OFF = 0.24
 
 
 def draw_view(
@@ -53,7 +57,12 @@ def draw_view(
     right = np.array([np.cos(yaw), 0.0, -np.sin(yaw)])
     target = centre + aside * right + np.array([0.0, aloft, 0.0])
     whole_camera = Camera(focal, focal, (width - 1) / 2, (height - 1) / 2, int(width), round(height))
-    view = look_at(whole_camera, eye, target, float(rng.normal(0, 1.5)))
+    roll = float(rng.normal(0, 1.5))
+    view = look_at(whole_camera, eye, target, roll)
+    # A camera that the floor stopped may have come too near.
+    while view.to_camera(_outline(posed))[:, 2].min() < NEAREST_M:
+        eye = eye + 0.25 * away * np.array([1.0, 0.0, 1.0])
+        view = look_at(whole_camera, eye, target, roll)
     return _cut_out(view, posed, rng, size, whole)
 
 
@@ -67,10 +76,7 @@ def _draw_tilt(rng: np.random.Generator, distance: float, height: float) -> floa
 
 def _cut_out(view: View, posed: Posed, rng: np.random.Generator, size: int, whole: bool) -> View:
     """The square around the person's outline with a margin, scaled to `size`; now and then it cuts the legs off."""
-    points = np.concatenate([layer.vertices[::7] for layer in posed.layers] + [posed.body[::23]])
-    seen = view.to_camera(points)
-    seen = seen[seen[:, 2] > 0.1]
-    pixels = view.camera.project(seen.astype(np.float64))
+    pixels = view.camera.project(view.to_camera(_outline(posed)).astype(np.float64))
     low, high = pixels.min(0), pixels.max(0)
     draw = 1.0 if whole else rng.random()
     if draw < CUT_FEET:
@@ -79,13 +85,28 @@ def _cut_out(view: View, posed: Posed, rng: np.random.Generator, size: int, whol
         high[1] -= rng.uniform(0.3, 0.5) * (high[1] - low[1])
     side = float((high - low).max() * rng.uniform(1.08, 1.25))
     middle = (low + high) / 2 + rng.uniform(-0.5, 0.5, 2) * np.maximum(side - 1.05 * (high - low), 0)
-    if draw < CUT_FEET + CUT_HIPS:
+    c, cut = view.camera, draw < CUT_FEET + CUT_HIPS
+    side = max(side, _least_side(np.array([c.cx, c.cy]), middle, float(high[1]) if cut else None))
+    if cut:
         middle[1] = high[1] - side / 2
     scale, left, top = size / side, middle[0] - side / 2, middle[1] - side / 2
-    c = view.camera
     cx, cy = (c.cx - left + 0.5) * scale - 0.5, (c.cy - top + 0.5) * scale - 0.5
     camera = Camera(float(c.fx * scale), float(c.fy * scale), float(cx), float(cy), size, size)
     return View(camera, view.camera_from_world)
+
+
+def _outline(posed: Posed) -> np.ndarray:
+    """Points (N, 3) all over a person."""
+    return np.concatenate([layer.vertices[::7] for layer in posed.layers] + [posed.body[::23]])
+
+
+def _least_side(axis: np.ndarray, middle: np.ndarray, bottom: float | None) -> float:
+    """The side from which on a square holds the lens's axis (2,) px within MOST_OFF of it: readers take axes farther
+    outside for mistakes. middle (2,): of the square; where it ends at `bottom`, its height follows from the side."""
+    needed = np.abs(axis - middle) / (0.5 + MOST_OFF)
+    if bottom is not None:
+        needed[1] = max((axis[1] - bottom) / MOST_OFF, (bottom - axis[1]) / (1 + MOST_OFF))
+    return float(needed.max())
 
 
 def view_angles(view: View, posed: Posed) -> tuple[float, float]:
