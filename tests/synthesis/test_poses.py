@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from likeness.body import hand_skeleton as hands
 from likeness.body.model import load_default
 from likeness.core.frames import rodrigues
 from likeness.synthesis import fingers, limbs
@@ -31,8 +32,8 @@ def _tips(pose: np.ndarray, side: int) -> np.ndarray:
     skeleton.local = rodrigues(np.asarray(pose, np.float64))
     joints = rest_joints()
     ends = []
-    for finger in fingers.FINGERS:
-        _, second, third = fingers.finger_joints(side, finger)
+    for finger in hands.FINGERS:
+        _, second, third = hands.finger_joints(side, finger)
         ends.append(skeleton.place(third, joints[third] - joints[second]))
     return np.stack(ends)
 
@@ -47,30 +48,30 @@ def drawn() -> list:
 @pytest.mark.parametrize("shape", ["relaxed", "fist", "grip"])
 def test_curled_fingers_close_over_the_palm(side: int, shape: str) -> None:
     joints, pose = rest_joints(), np.zeros((52, 3))
-    start = fingers.HAND_STARTS[side]
+    start = hands.HAND_STARTS[side]
     pose[start : start + 15] = fingers.hand_pose(joints, side, shape, np.random.default_rng(0), spread_deg=0.0)
-    middle = joints[fingers.finger_joints(side, "middle")[0]]
-    palm = 0.5 * (joints[fingers.WRISTS[side]] + middle) + 0.02 * fingers.palm_normal(joints, side)
+    middle = joints[hands.finger_joints(side, "middle")[0]]
+    palm = 0.5 * (joints[hands.WRISTS[side]] + middle) + 0.02 * hands.palm_normal(joints, side)
     flat, bent = (np.linalg.norm(_tips(p, side) - palm, axis=1) for p in (np.zeros((52, 3)), pose))
     assert (bent[:4] < flat[:4] - 0.004).all()
 
 
 @pytest.mark.parametrize("side", [0, 1])
 def test_more_flexion_brings_every_tip_closer_to_the_palm(side: int) -> None:
-    joints, axes = rest_joints(), fingers.flexion_axes(rest_joints())
-    normal = fingers.palm_normal(joints, side)
-    start = fingers.HAND_STARTS[side]
+    joints, axes = rest_joints(), hands.flexion_axes(rest_joints())
+    normal = hands.palm_normal(joints, side)
+    start = hands.HAND_STARTS[side]
     heights = []
     for degrees in (0.0, 8.0, 16.0, 24.0):
         pose = np.zeros((52, 3))
         pose[start : start + 12] = axes[start - 22 : start - 10] * np.radians(degrees)
-        heights.append((_tips(pose, side)[:4] - joints[fingers.WRISTS[side]]) @ normal)
+        heights.append((_tips(pose, side)[:4] - joints[hands.WRISTS[side]]) @ normal)
     assert (np.diff(heights, axis=0) > 0.003).all()
 
 
 def test_the_palm_looks_down_at_rest() -> None:
     for side in (0, 1):
-        assert fingers.palm_normal(rest_joints(), side)[1] < -0.7
+        assert hands.palm_normal(rest_joints(), side)[1] < -0.7
 
 
 @settings(max_examples=60, deadline=None)

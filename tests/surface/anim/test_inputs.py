@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from likeness.core.camera import Camera
 from likeness.core.errors import LikenessError
-from likeness.jobs.anim_data import flipped
+from likeness.jobs.anim_data import flipped_inputs, flipped_targets
 from likeness.surface.anim.config import SMALL, TINY
 from likeness.surface.anim.crop import averaged, crop_camera, nearest
 from likeness.surface.anim.inputs import (
@@ -226,8 +226,8 @@ def test_hidden_skin_is_within_the_hull(shape):
 
 def test_flips_flip_everything():
     x, t = inputs(CAPSULE, TINY), targets(CAPSULE, 4)
-    y, s = flipped(x, t)
-    again, back = flipped(y, s)
+    y, s = flipped_inputs(x), flipped_targets(t)
+    again, back = flipped_inputs(y), flipped_targets(s)
     assert torch.equal(again.depth, x.depth) and torch.allclose(back.points, t.points)
     assert torch.allclose(again.intrinsics, x.intrinsics, atol=1e-4)
     first, _ = surface_normals(x.depth, x.intrinsics)
