@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from likeness.body.fit import fit_body
-from likeness.body.model import BodyModel, load_default
+from likeness.body.model import BodyModel, load_default, product_body
 from likeness.capture import read_capture
 from likeness.core.capture import Capture
 from likeness.core.errors import LikenessError
@@ -49,7 +49,6 @@ VIEWS = {
     "behind": ((150.0, 210.0), (-4.0, 4.0)),
     "tilted": ((-50.0, 50.0), (-20.0, -10.0)),
 }
-BETAS = 30
 HELD_M = (1.2, 3.6)
 TRIES = 20
 # A tenth of a millimetre, so that rounding does not spoil the row of depth without error.
@@ -94,7 +93,7 @@ class Case:
         kept = self.folder / "fit.json"
         if not kept.is_file():
             try:
-                record = fit_body(self.capture, load_default("smplh", betas=BETAS), find_person(self.capture)).to_dict()
+                record = fit_body(self.capture, product_body(), find_person(self.capture)).to_dict()
             except LikenessError as error:
                 record = {"refused": error.code}
             write_json(kept, record)

@@ -33,6 +33,7 @@ from likeness.core.capture import Capture
 from likeness.core.errors import LikenessError
 from likeness.core.fit import Fit
 from likeness.core.frames import axis_angle, rodrigues
+from likeness.core.skinning import joint_transforms
 from likeness.jobs.reading import find_person
 from PIL import Image
 from record import keep
@@ -60,10 +61,7 @@ def both_fits(capture: Capture) -> tuple[Fit, Fit, float]:
 
 def turns_of(pose: np.ndarray, parents: np.ndarray) -> np.ndarray:
     """World rotations (J, 3, 3) of a pose (J, 3)."""
-    turns = rodrigues(np.asarray(pose, np.float64))
-    for joint in range(1, len(turns)):
-        turns[joint] = turns[parents[joint]] @ turns[joint]
-    return turns
+    return joint_transforms(rodrigues(np.asarray(pose, np.float64)), np.zeros((len(pose), 3)), parents)[:, :3, :3]
 
 
 def angle_deg(first: np.ndarray, second: np.ndarray) -> float:

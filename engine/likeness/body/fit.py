@@ -229,7 +229,8 @@ class Fitter:
             name, reading = readings(evidence)[self.guess.swapped > 0.5]
             return self.refined(self.learnt(name, reading), self.look)
         trials, whole = [], evidence
-        evidence = whole if self.seen is None else without_loose(whole, self.first_sight(), self.seen)
+        sight = None if self.seen is None else self.first_sight()
+        evidence = whole if sight is None or self.seen is None else without_loose(whole, sight, self.seen)
         # Without depth a pose with the limbs of one side exchanged looks as good as the right one.
         meanings = readings(evidence)
         for name, reading in meanings if evidence.has_depth else meanings[:2]:
@@ -237,8 +238,8 @@ class Fitter:
             trials.append(self.refined(rough, self.look))
         gain = SWAP_GAIN if evidence.has_depth else SWAP_GAIN_PHOTO
         likely = trials[:1]
-        if self.seen is not None:
-            likely.append(self.refined(self.shown(meanings), self.look))
+        if sight is not None:
+            likely.append(self.refined(self.shown(meanings, sight), self.look))
         best = min(likely, key=lambda trial: trial.energy)
         best = min([best, *trials[1:]], key=lambda trial: trial.energy + (gain if trial is not best else 0.0))
         best = self.other_limbs(best) if evidence.has_depth else best
@@ -264,9 +265,8 @@ class Fitter:
         fixed = np.zeros(unknowns(self.model.betas_count), bool)
         return Trial(name, evidence, *minimise(build, start, 8, self._tick("Posing the body"), fixed))
 
-    def shown(self, meanings: list[tuple[str, Evidence]]) -> Trial:
+    def shown(self, meanings: list[tuple[str, Evidence]], posed: Posed) -> Trial:
         """What the network reads off depth, with the reading of the landmarks that agrees best."""
-        posed = self.first_sight()
         energies = []
         for _, evidence in meanings:
             system = System(self.model.betas_count, energy_only=True)

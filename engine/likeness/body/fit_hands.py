@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from likeness.body.corrector import turn_to
 from likeness.body.fit_observe import Evidence, depth_at
 from likeness.body.hand_fit import HandPose, HandTarget, along_root, fit_hand, palm_turn, twist_of, untilted
 from likeness.body.hand_landmarks import SAME_HAND, HandReading, read_hands
@@ -49,11 +50,9 @@ class Arm:
     @classmethod
     def of(cls, fit: Fit, model: BodyModel, side: int) -> Arm:
         """The left (0) or right (1) arm of a fit."""
-        turns = rodrigues(np.asarray(fit.pose, np.float64))
-        for joint in range(1, WRISTS[1] + 1):
-            turns[joint] = turns[model.parents[joint]] @ turns[joint]
         rest = model.rest(fit.betas)[1].astype(np.float64)
-        places = posed_joints(joint_transforms(rodrigues(np.asarray(fit.pose, np.float64)), rest, model.parents), rest)
+        moves = joint_transforms(rodrigues(np.asarray(fit.pose, np.float64)), rest, model.parents)
+        turns, places = moves[:, :3, :3], posed_joints(moves, rest)
         elbow, wrist = ELBOWS[side], WRISTS[side]
         shoulder = int(model.parents[elbow])
         return cls(turns[shoulder], turns[elbow], turns[wrist], places[wrist] + fit.translation)
@@ -151,11 +150,7 @@ def target_of(hand: HandSkeleton, arm: Arm, evidence: Evidence, seen: Seen, look
 
 def facing(camera: Camera, pixel: np.ndarray) -> np.ndarray:
     """camera_from_look (3, 3): the shortest turn that makes the camera look along a pixel's (2,) line of sight."""
-    ray = _rays(camera, pixel[None])[0]
-    ray /= np.linalg.norm(ray)
-    axis = np.cross([0.0, 0.0, 1.0], ray)
-    sine = float(np.linalg.norm(axis))
-    return np.asarray(rodrigues(axis / max(sine, 1e-12) * np.arctan2(sine, ray[2])))
+    return turn_to(_rays(camera, pixel[None])[0])
 
 
 def posed_hand(fit: Fit, model: BodyModel, hand: HandSkeleton, arm: Arm, found: HandPose, side: int) -> np.ndarray:

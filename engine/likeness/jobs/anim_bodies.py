@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from likeness.body.fit import fit_body
-from likeness.body.model import BodyModel, load_default
+from likeness.body.model import product_body
 from likeness.core.capture import Capture
 from likeness.core.errors import LikenessError
 from likeness.core.files import read_npz, write_bytes
@@ -29,7 +29,6 @@ from likeness.jobs.anim_samples import BODY, STEP_M, camera_of, depth_steps
 from likeness.jobs.reading import find_person
 from likeness.surface.layers.spans import body_hits, fit_surface
 
-BETAS = 30
 # Capture -> its fit; raises LikenessError where there is nobody to fit.
 Fitter = Callable[[Capture], Fit]
 
@@ -76,10 +75,9 @@ def write_fitted(samples: Path, out: Path, fitter: Fitter, log: Callable[[str], 
     return made
 
 
-def product_fitter(model: BodyModel | None = None) -> Fitter:
+def product_fit(capture: Capture) -> Fit:
     """The fit that `likeness fit` makes."""
-    chosen = model or load_default("smplh", betas=BETAS)
-    return lambda capture: fit_body(capture, chosen, find_person(capture))
+    return fit_body(capture, product_body(), find_person(capture))
 
 
 def main() -> None:
@@ -89,7 +87,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    write_fitted(args.samples, args.out, product_fitter())
+    write_fitted(args.samples, args.out, product_fit)
 
 
 if __name__ == "__main__":
