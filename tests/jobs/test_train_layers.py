@@ -10,12 +10,17 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from likeness.body.model import load_default  # noqa: E402
+from likeness.core.camera import Camera  # noqa: E402
+from likeness.core.errors import LikenessError  # noqa: E402
+from likeness.core.fit import Fit  # noqa: E402
 from likeness.core.tensors import read_tensors  # noqa: E402
 from likeness.jobs.fit_errors import disturbed  # noqa: E402
 from likeness.jobs.layer_samples import NOTHING, STEP_M, Plan, person_samples, shard_path  # noqa: E402
-from likeness.jobs.layer_views import LayerViews  # noqa: E402
+from likeness.jobs.layer_views import FITTED_TIMES, LayerViews  # noqa: E402
 from likeness.jobs.train_layers import LayersTask, main, measured  # noqa: E402
+from likeness.surface.layers import spans  # noqa: E402
 from likeness.surface.layers.network import LayerNetwork, NetworkSettings  # noqa: E402
+from likeness.surface.layers.spans import fit_surface  # noqa: E402
 from likeness.synthesis.pack import load_pack  # noqa: E402
 
 ROWS, COLUMNS = 64, 48
@@ -144,6 +149,60 @@ def test_fits_err_by_centimetres_and_gross_ones_by_more():
     assert errors(True) > usual
     one, two = (disturbed(model, pose, betas, np.random.default_rng(1)).vertices for _ in range(2))
     assert np.array_equal(one, two)
+
+
+def test_views_with_fitted_bodies_are_drawn_more_often(folder):
+    path = shard_path(folder, Plan(split="train"), 0)
+    kept = shard(0)
+    kept["fitted"] = np.array([True, False, False])
+    # Views are told apart by their distance.
+    kept["distance"] = np.array([3.0, 2.0, 2.0], np.float32)
+    np.savez_compressed(path, **kept)
+    views = LayerViews(folder, "train")
+    drawn = np.concatenate([views.batch(4, 0, step)[0].distance.numpy() for step in range(60)])
+    # One of six, drawn as often as FITTED_TIMES others.
+    assert (drawn == 3).mean() == pytest.approx(FITTED_TIMES / (FITTED_TIMES + 5), abs=0.12)
+    with torch.no_grad():
+        found = measured(LayerNetwork(SMALL), views)
+    assert {"fitted_back_cm", "fitted_none_back_cm", "body_back_cm", "gross_back_cm"} <= set(found)
+
+
+def standing(capture):
+    """A fit of a body that stands where the readings are."""
+    pose = np.zeros((52, 3), np.float32)
+    pose[0] = (np.pi, 0.4, 0.3)
+    return Fit(pose, np.full(30, 0.3, np.float32), capture.points().mean(0).astype(np.float32), capture.camera)
+
+
+def test_bodies_are_fitted_as_a_user_s_and_disturbed_where_that_fails():
+    """The fitted body's hits are those of rays on the fit's own surface; a view whose fit fails keeps its other one."""
+    seen = []
+
+    def fitter(capture):
+        seen.append(capture)
+        if len(seen) > 1:
+            raise LikenessError("body.fit", "Nobody.", "Look.")
+        return standing(capture)
+
+    pack, plan = load_pack(), Plan(poses=1, views=2, picture_px=128)
+    made = person_samples(pack, plan, 1, fitter)
+    assert made["fitted"].tolist() == [True, False] and not made["gross"][0]
+    capture = seen[0]
+    assert capture.color.std() > 10 and capture.valid.sum() > 200 and not capture.depth[~capture.mask].any()
+    vertices, faces = fit_surface(standing(capture))
+    rows, columns = made["mask"].shape[1:]
+    camera = Camera(*(float(n) for n in made["camera"][0]), columns, rows)
+    rays = spans.body_hits(vertices, faces, camera)
+    for name, true in (("body_first", rays.first), ("body_last", rays.last)):
+        stored = made[name][0]
+        both = (stored != NOTHING) & (true > 0)
+        assert both.sum() > 300 and ((stored != NOTHING) != (true > 0)).mean() < 0.01
+        off = np.abs(stored[both] * STEP_M + made["distance"][0] - true[both])
+        assert np.median(off) < 1e-4 and np.quantile(off, 0.95) < 1e-3, name
+    # The disturbed bodies come from the same draws with and without a fitter.
+    usual = person_samples(pack, plan, 1)
+    assert made["body_error"][1] == pytest.approx(usual["body_error"][1], abs=1e-6)
+    assert made["body_error"][0] != usual["body_error"][0] and not usual["fitted"].any()
 
 
 def test_people_of_the_pack_become_views():

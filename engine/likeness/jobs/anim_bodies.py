@@ -2,9 +2,7 @@
 
     python -m likeness.jobs.anim_bodies SAMPLES OUT
 
-Disturbed bodies miss everywhere alike; a fit lies on what was measured and errs behind it, in clothes and in hidden
-limbs. A network on a guess has to correct the latter. Takes some 3 seconds a view and the landmark models, so it is a
-step of its own; training takes poses in as they come.
+A step of its own (see fitted_bodies); training takes poses in as they come.
 """
 
 from __future__ import annotations
@@ -19,18 +17,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from likeness.body.fit import fit_body
-from likeness.body.model import product_body
 from likeness.core.capture import Capture
-from likeness.core.errors import LikenessError
 from likeness.core.files import read_npz, write_bytes
-from likeness.core.fit import Fit
 from likeness.jobs.anim_samples import BODY, STEP_M, camera_of, depth_steps
-from likeness.jobs.reading import find_person
-from likeness.surface.layers.spans import body_hits, fit_surface
-
-# Capture -> its fit; raises LikenessError where there is nobody to fit.
-Fitter = Callable[[Capture], Fit]
+from likeness.jobs.fitted_bodies import Fitter, fitted_body, made_capture, product_fit
+from likeness.surface.layers.spans import body_hits
 
 
 def fitted_pose(pose: dict[str, NDArray[Any]], fitter: Fitter) -> dict[str, NDArray[Any]]:
@@ -38,10 +29,10 @@ def fitted_pose(pose: dict[str, NDArray[Any]], fitter: Fitter) -> dict[str, NDAr
     out = {name: values.copy() for name, values in pose.items()}
     for view in range(len(pose["depth"])):
         capture = view_capture(pose, view)
-        try:
-            hits = body_hits(*fit_surface(fitter(capture)), capture.camera)
-        except LikenessError:
+        body = fitted_body(capture, fitter)
+        if body is None:
             continue
+        hits = body_hits(body.vertices, body.faces, capture.camera)
         for name, values in zip(BODY, (hits.first, hits.leaves, hits.enters, hits.last), strict=True):
             out[name][view] = depth_steps(values)
         out["gross"][view] = False
@@ -50,11 +41,8 @@ def fitted_pose(pose: dict[str, NDArray[Any]], fitter: Fitter) -> dict[str, NDAr
 
 def view_capture(pose: dict[str, NDArray[Any]], view: int) -> Capture:
     """What a user would have of a stored view: the square crop with its colour, depth and mask."""
-    mask = np.ascontiguousarray(pose["mask"][view].astype(bool))
-    depth = np.where(mask, pose["depth"][view] * np.float32(STEP_M), 0).astype(np.float32)
-    camera = camera_of(pose["camera"][view], depth.shape[1])
-    color = np.ascontiguousarray(pose["color"][view])
-    return Capture(color, mask, np.ascontiguousarray(depth), camera, True, "stored view", "", "file")
+    depth = pose["depth"][view] * np.float32(STEP_M)
+    return made_capture(pose["color"][view], depth, pose["mask"][view], camera_of(pose["camera"][view], depth.shape[1]))
 
 
 def write_fitted(samples: Path, out: Path, fitter: Fitter, log: Callable[[str], None] = print) -> int:
@@ -73,11 +61,6 @@ def write_fitted(samples: Path, out: Path, fitter: Fitter, log: Callable[[str], 
         log(f"{path.name}: {len(pose.get('depth', ()))} views")
         made += 1
     return made
-
-
-def product_fit(capture: Capture) -> Fit:
-    """The fit that `likeness fit` makes."""
-    return fit_body(capture, product_body(), find_person(capture))
 
 
 def main() -> None:

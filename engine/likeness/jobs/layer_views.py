@@ -18,6 +18,8 @@ from likeness.surface.layers.features import Pictures, fill
 from likeness.surface.layers.losses import Truth
 
 DROPPED_BODIES = 0.2
+# A view with a fitted body is drawn as often as so many others: bodies are fitted in use, and few views have them.
+FITTED_TIMES = 4
 # A batch's views come from this share of all, ordered by size.
 ALIKE = 16
 _MAX_SHARD_BYTES = 1 << 30
@@ -36,6 +38,8 @@ class LayerViews:
         if not shards:
             raise ValueError(f"{folder} holds no views of the split {split}")
         self.device = torch.device(device)
+        # Shards made before bodies were fitted do not say so.
+        shards = [{"fitted": np.zeros(len(shard["mask"]), bool), **shard} for shard in shards]
         arrays = {name: np.concatenate([shard[name] for shard in shards]) for name in shards[0]}
         # Torch indexes no u16.
         arrays["thickness"] = arrays["thickness"].astype(np.int32)
@@ -43,6 +47,7 @@ class LayerViews:
         self._first, self._needed = _boxes(arrays["mask"])
         #: Views from narrow to wide: neighbours share a window.
         self.by_size = np.lexsort(self._needed.T)
+        self._drawn = np.repeat(self.by_size, np.where(arrays["fitted"][self.by_size], FITTED_TIMES, 1))
 
     def __len__(self) -> int:
         return len(self.tensors["mask"])
@@ -72,10 +77,10 @@ class LayerViews:
     def batch(self, size: int, seed: int, step: int, rank: int = 0) -> tuple[Pictures, Truth]:
         """A random batch, disturbed, mirrored, a fifth of it without bodies; the same for the same numbers."""
         rng = np.random.default_rng((seed, step, rank))
-        reach = max(size, len(self) // ALIKE)
-        near = int(rng.integers(len(self))) + rng.integers(-reach, reach + 1, size)
+        reach = max(size, len(self._drawn) // ALIKE)
+        near = int(rng.integers(len(self._drawn))) + rng.integers(-reach, reach + 1, size)
         generator = torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
-        pictures, truth = self.take(self.by_size[np.clip(near, 0, len(self) - 1)])
+        pictures, truth = self.take(self._drawn[np.clip(near, 0, len(self._drawn) - 1)])
         pictures = disturbed_reading(pictures, generator)
         dropped = torch.rand(size, generator=generator, device=self.device) < DROPPED_BODIES
         which = torch.rand(size, generator=generator, device=self.device) < 0.5

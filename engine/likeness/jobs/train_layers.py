@@ -1,6 +1,7 @@
 """Trains the two-layer network from the people pack: makes samples, trains in slices, writes the weights that ship.
 
     python -m likeness.jobs.train_layers samples FOLDER --split train --people 0:400
+    python -m likeness.jobs.train_layers samples FOLDER --split train --people 400:500 --poses 2 --views 3 --fitted
     python -m likeness.jobs.train_layers train FOLDER --out RUN --steps 2000 --seconds 600
     python -m likeness.jobs.train_layers export RUN WEIGHTS.safetensors
 
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from likeness.jobs.fitted_bodies import product_fit
 from likeness.jobs.layer_samples import Plan, make_shards
 from likeness.jobs.layer_views import LayerViews
 from likeness.jobs.training import Trainer, TrainSettings, read_table
@@ -73,12 +75,15 @@ class LayersTask:
 
 
 def measured(model: nn.Module, views: LayerViews, batch: int = 16, most: int = 48) -> dict[str, float]:
-    """Errors of the back on stored views, with disturbed bodies, none, and grossly wrong ones alone; cm, degrees."""
-    gross = views.tensors["gross"].cpu().numpy()[views.by_size]
-    groups = {"body": views.by_size[~gross], "gross": views.by_size[gross]}
-    groups = {name: index[np.unique(np.linspace(0, len(index) - 1, min(most, len(index))).astype(int))]
-              for name, index in groups.items() if len(index)}  # fmt: skip
-    groups |= {"none": groups.get("body", views.by_size[:0]), "gross_none": groups.get("gross", views.by_size[:0])}
+    """Errors of the back on stored views with disturbed bodies, grossly wrong ones, and fitted ones, each beside the
+    same views without any (none, gross_none, fitted_none); cm, degrees."""
+    gross, fitted = (views.tensors[name].cpu().numpy()[views.by_size] for name in ("gross", "fitted"))
+    kinds = {"body": ~gross & ~fitted, "gross": gross, "fitted": fitted}
+    groups = {}
+    for name, kind in kinds.items():
+        index = views.by_size[kind]
+        groups[name] = index[np.unique(np.linspace(0, len(index) - 1, min(most, len(index))).astype(int))]
+    groups |= {"none": groups["body"], "gross_none": groups["gross"], "fitted_none": groups["fitted"]}
     out: dict[str, float] = {}
     for name, index in groups.items():
         if not len(index):
@@ -86,7 +91,7 @@ def measured(model: nn.Module, views: LayerViews, batch: int = 16, most: int = 4
         sums: dict[str, list[float]] = {}
         for part in np.array_split(index, -(-len(index) // batch)):
             pictures, truth = views.take(part)
-            if name in ("none", "gross_none"):
+            if name.endswith("none"):
                 pictures = pictures.without_body(torch.ones(len(part), dtype=torch.bool, device=views.device))
             front, back = both_layers(pictures, model(features(pictures)))
             for key, value in layer_loss(pictures, truth, front, back).items():
@@ -184,6 +189,9 @@ def main(arguments: list[str] | None = None) -> int:
     make.add_argument("--split", choices=("train", "val"), default="train")
     make.add_argument("--people", default="0:400", help="FIRST:END")
     make.add_argument("--pixel-m", type=float, default=Plan.pixel_m)
+    make.add_argument("--poses", type=int, default=Plan.poses, help="of each person")
+    make.add_argument("--views", type=int, default=Plan.views, help="of each pose")
+    make.add_argument("--fitted", action="store_true", help="bodies as the product fits them (some 4 s a view)")
     learn = commands.add_parser("train", help="train or go on")
     learn.add_argument("folder", type=Path)
     learn.add_argument("--out", type=Path, required=True)
@@ -209,13 +217,13 @@ def _run(given: argparse.Namespace) -> Any:
         first, end = (int(n) for n in given.people.split(":"))
         scale = Plan.pixel_m / given.pixel_m
         plan = replace(
-            Plan(split=given.split),
+            Plan(split=given.split, poses=given.poses, views=given.views),
             pixel_m=given.pixel_m,
             rows=round(Plan.rows * scale),
             columns=round(Plan.columns * scale),
             picture_px=round(Plan.picture_px * scale),
         )
-        for path in make_shards(given.folder, plan, range(first, end)):
+        for path in make_shards(given.folder, plan, range(first, end), fitter=product_fit if given.fitted else None):
             sys.stderr.write(f"{path.name}\n")
         return None
     if given.command == "train":
