@@ -114,6 +114,12 @@ def test_the_commands_run_from_samples_to_weights(folder, tmp_path, monkeypatch)
     assert metadata["images"] == "6"
     assert NetworkSettings.from_dict(json.loads(metadata["network"])) == SMALL
     assert set(tensors) == set(LayerNetwork(SMALL).state_dict())
+    # A new run can begin with them.
+    words = ["train", str(folder), "--out", str(tmp_path / "more"), "--steps", "0", "--weights", str(target)]
+    assert main(words) == 0
+    assert main(["export", str(tmp_path / "more"), str(tmp_path / "again.safetensors")]) == 0
+    again, _ = read_tensors(tmp_path / "again.safetensors")
+    assert all(np.array_equal(again[name], values) for name, values in tensors.items())
 
 
 def test_training_beats_the_first_guess(folder):

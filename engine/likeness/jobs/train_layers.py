@@ -32,7 +32,7 @@ from likeness.jobs.training import Trainer, TrainSettings, read_table
 from likeness.surface.layers.features import Pictures, both_layers, features, first_guess, rays
 from likeness.surface.layers.losses import Truth, layer_loss, unit_normals
 from likeness.surface.layers.network import LayerNetwork, NetworkSettings
-from likeness.surface.weights import save_weights
+from likeness.surface.weights import load_weights, save_weights
 
 BATCH = 8
 SHOWN = 8
@@ -133,13 +133,15 @@ def train(
     settings: TrainSettings,
     network: NetworkSettings | None = None,
     *,
+    weights: Path | None = None,
     batch: int = BATCH,
     seconds: float = math.inf,
     log: Callable[[str], None] | None = None,
 ) -> Trainer:
     """Train (or go on) in the folder `out` for at most `seconds`; the views that lie in `samples` at the start count.
 
-    Raises ValueError where there are no training views.
+    weights: what a new run begins with instead of random numbers. Raises ValueError where there are no training views,
+    LikenessError("input.weights").
     """
     views = LayerViews(samples, "train", settings.device)
     try:
@@ -148,6 +150,8 @@ def train(
         chosen = None
     torch.manual_seed(settings.seed)
     model = LayerNetwork(network)
+    if weights is not None:
+        load_weights(weights, model)
     trainer = Trainer(model, LayersTask(views, chosen, batch, settings.seed), settings, out, log)
     trainer.resume()
     trainer.run(seconds)
@@ -195,6 +199,7 @@ def main(arguments: list[str] | None = None) -> int:
     learn = commands.add_parser("train", help="train or go on")
     learn.add_argument("folder", type=Path)
     learn.add_argument("--out", type=Path, required=True)
+    learn.add_argument("--weights", type=Path, help="begin with these")
     learn.add_argument("--steps", type=int, default=2000)
     learn.add_argument("--seconds", type=float, default=math.inf)
     learn.add_argument("--batch", type=int, default=BATCH)
@@ -236,7 +241,7 @@ def _run(given: argparse.Namespace) -> Any:
             precision=given.precision,
             picture_every=given.picture_every,
         )
-        return train(given.folder, given.out, settings, batch=given.batch, seconds=given.seconds)
+        return train(given.folder, given.out, settings, weights=given.weights, batch=given.batch, seconds=given.seconds)
     return export(given.run, given.target)
 
 
