@@ -33,8 +33,9 @@ LEAST_GIVEN, NEAREST_M = 6, 0.1
 # The wrist takes so much of what forearm and wrist twist together, and neither more than so many radians: half each
 # is what skin stands best.
 WRIST_SHARE, MOST_TWIST = 0.5, np.radians(80)
-# Metres by which a hand's joints usually are off about its wrist: read, and relaxed (benchmarks/fit_hands.py).
-READ_OFF_M, RELAXED_OFF_M = 0.02, 0.045
+# Metres by which a hand's joints usually are off about its wrist: read with depth, in photos, and relaxed (medians of
+# benchmarks/fit_hands.py on people of the val split).
+READ_OFF_M, READ_IN_PHOTO_OFF_M, RELAXED_OFF_M = 0.02, 0.025, 0.045
 
 
 @dataclass(frozen=True)
@@ -75,11 +76,12 @@ def with_hands(fit: Fit, model: BodyModel, capture: Capture, evidence: Evidence,
     posed: the hands are as somebody made them, and stay.
     """
     confidence = dict(fit.confidence)
+    read_off = READ_OFF_M if posed or evidence.has_depth else READ_IN_PHOTO_OFF_M
     for side, seen in enumerate((None, None) if posed else seen_hands(capture, evidence)):
         found = None if seen is None else hand_of(fit, model, evidence, seen, side)
         if found is not None:
             fit = replace(fit, pose=posed_hand(fit, model, *found, side))
-        off = READ_OFF_M if posed or found is not None else RELAXED_OFF_M
+        off = read_off if posed or found is not None else RELAXED_OFF_M
         arm = usually_off(confidence.get(f"{SIDES[side]}_arm", 0.0))
         confidence[f"{SIDES[side]}_hand"] = sure(float(np.hypot(off, arm)))
     return replace(fit, confidence=confidence)
