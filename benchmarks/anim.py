@@ -4,8 +4,9 @@
                               [--views front,turned,behind,tilted] [--rows depth,draped] [--redo draped] [--points N]
 
 Quick: `--split val --people 4 --points 20000`. People, fits and figures are kept in the cache, so that a new row costs
-only itself; --redo measures rows anew (after a change, or with `--weights two_layer=FILE`), --refit fits bodies anew.
-`--weights anim=FILE` adds a row of an ANIM network (call others as in PUBLISHED).
+only itself; --redo measures rows anew (after a change, or with `--weights two_layer=FILE` or `anim=FILE`, which take
+the place of those that ship), --refit fits bodies anew. `--weights NAME=FILE` adds a row of another ANIM network (call
+them as in PUBLISHED).
 Columns: `likeness.surface.evaluation.scores`.
 The test split is for reporting only. Keeps the figures in benchmarks/results/anim_SPLIT.json.
 """
@@ -31,7 +32,8 @@ from likeness.core.files import write_json
 from likeness.core.fit import Fit
 from likeness.core.surface import CapturedSurface
 from likeness.surface.anim.network import AnimNet
-from likeness.surface.anim.predict import load_anim, predict_anim
+from likeness.surface.anim.predict import WEIGHTS as ANIM_WEIGHTS
+from likeness.surface.anim.predict import load_anim, predict_anim, predict_fitted
 from likeness.surface.draped import drape
 from likeness.surface.evaluation.depth_sheet import depth_sheet
 from likeness.surface.evaluation.scores import Truth, scores
@@ -48,6 +50,8 @@ SHOWN = (
     "normals_unseen", "normals_unseen_plain", "normals_4view", "filled_pct", "iou", "f10", "watertight", "genus",
     "handles_off", "terrace", "seconds",
 )  # fmt: skip
+# Names of weights that take the place of a file that ships.
+SHIPPED = ("two_layer", "anim")
 # ANIM's published Chamfer over that of these rows, RenderPeople and THuman2.0 (anim.md, section 6c).
 PUBLISHED = {
     "pifu_vfe_normals": (0.93, 0.99), "ifnet_hr_normals": (0.96, 0.85), "pifu_d_normals": (0.59, 0.21),
@@ -80,27 +84,29 @@ def draped(capture: Capture, fit: Fit | None) -> Surface:
     return mesh_of(drape(capture, model_of(fit), fit))
 
 
-def draped_layers(capture: Capture, fit: Fit | None, weights: Path = WEIGHTS) -> Surface:
-    """The fitted body, draped, its far side led by the two-layer network: what avatars are made of."""
+def led(capture: Capture, fit: Fit | None, guess: CapturedSurface) -> Surface:
+    """The fitted body, draped, its far side led by a network's surface: what avatars are made of."""
     fit = needed(fit)
-    return mesh_of(drape(capture, model_of(fit), fit, guess=predict_layers(capture, fit, weights)))
+    return mesh_of(drape(capture, model_of(fit), fit, guess=guess))
 
 
 def methods(weights: dict[str, Path]) -> dict[str, Method]:
-    """All rows; a new one is a line here. weights: two_layer replaces the file that ships; any other name is a row of
-    its own, an ANIM network."""
-    two_layer = weights.get("two_layer", WEIGHTS)
+    """All rows; a new one is a line here. weights: two_layer and anim replace files that ship; any other name is a row
+    of its own, an ANIM network."""
+    two_layer, anim = weights.get("two_layer", WEIGHTS), weights.get("anim", ANIM_WEIGHTS)
     return {
         "depth": lambda capture, fit: depth_sheet(capture),
         "body": body,
         "inflation": lambda capture, fit: mesh_of(inflate(capture)),
         "draped": draped,
-        "draped_layers": lambda capture, fit: draped_layers(capture, fit, two_layer),
+        "draped_layers": lambda capture, fit: led(capture, fit, predict_layers(capture, needed(fit), two_layer)),
+        "draped_anim": lambda capture, fit: led(capture, fit, predict_fitted(capture, needed(fit), anim)),
+        "anim": lambda capture, fit: mesh_of(predict_fitted(capture, fit, anim)),
         "layers": lambda capture, fit: mesh_of(predict_layers(capture, None, two_layer)),
         "layers_body": lambda capture, fit: mesh_of(predict_layers(capture, needed(fit), two_layer)),
         "layers_slab": lambda capture, fit: mesh_of(predict_layers(capture, None, two_layer, form="slab")),
         "layers_body_slab": lambda capture, fit: mesh_of(predict_layers(capture, needed(fit), two_layer, form="slab")),
-        **{name: networked(load_anim(path)) for name, path in weights.items() if name != "two_layer"},
+        **{name: networked(load_anim(path)) for name, path in weights.items() if name not in SHIPPED},
     }
 
 
@@ -246,7 +252,7 @@ def main() -> None:
     if options.refit:
         for kept in plan.folder.glob("*/*/*/fit.json"):
             kept.unlink()
-    rows = [*options.rows, *(name for name, _ in options.weights if name != "two_layer" and name not in options.rows)]
+    rows = [*options.rows, *(name for name, _ in options.weights if name not in (*SHIPPED, *options.rows))]
     for found in measured(options, plan, rows):
         # After every person: the run is long.
         lines, claims = show(found, plan, rows)

@@ -68,6 +68,7 @@ class LikenessSettings(bpy.types.PropertyGroup):
         items=[
             ("auto", "Automatic", "Guessed with depth, the body's for photos"),
             ("layers", "Guessed", "A network guesses clothes and hair from the depth"),
+            ("anim", "Guessed in Space", "ANIM corrects that guess in three dimensions; slower, for comparison"),
             ("draped", "Body", "The fitted body in clothes as thick as in front"),
         ],
         default="auto",

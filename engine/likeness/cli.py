@@ -19,7 +19,7 @@ from .terminal import Terminal
 
 _METHOD_HELP = (
     "how the surface is found: auto (the best for the input), layers (with depth: a network guesses the far side), "
-    "draped (the far side is the fitted body's)"
+    "anim (with depth: ANIM guesses it in space, slower), draped (the far side is the fitted body's)"
 )
 _PRESET_HELP = (
     "how much work it is worth: the texture's side in pixels, and the cells along the person in which networks find "

@@ -171,7 +171,7 @@ BAD = [
     ("sizes", lambda d: ("reconstruct", _capture(d, depth=(50, 40))), 3),
     ("intrinsics", lambda d: ("reconstruct", _capture(d, intrinsics={"fx": -1})), 3),
     ("mask", lambda d: ("reconstruct", _capture(d), "--mask", _grey(d / "mask.png", 0, size=(576, 1024))), 3),
-    ("method", lambda d: ("reconstruct", _capture(d), "--method", "anim"), 2),
+    ("method", lambda d: ("reconstruct", _capture(d), "--method", "elicit"), 2),
     ("preset", lambda d: ("reconstruct", _capture(d), "--preset", "huge"), 2),
     ("person", lambda d: ("reconstruct", _capture(d), "--person", "0"), 2),
     ("device", lambda d: ("reconstruct", _capture(d), "--device", "mps" if sys.platform != "darwin" else "cuda"), 4),

@@ -31,14 +31,15 @@ def test_the_method_follows_the_input():
         Capture(np.zeros((4, 4, 3), np.uint8), mask, depth, camera, True, "x", "0", "file")
         for depth in (None, flat, flat + 1)
     )
-    automatic, layers, draped = (
+    automatic, layers, anim, draped = (
         avatar_request({"out": "a", "capture": "x"} | extra)
-        for extra in ({}, {"method": "layers"}, {"method": "draped"})
+        for extra in ({}, {"method": "layers"}, {"method": "anim"}, {"method": "draped"})
     )
     assert [automatic.method_for(each) for each in (photo, empty, measured)] == ["draped", "draped", "layers"]
     assert [draped.method_for(each) for each in (photo, measured)] == ["draped", "draped"]
-    assert layers.method_for(measured) == "layers"
-    for each in (photo, empty):
-        with pytest.raises(LikenessError) as error:
-            layers.method_for(each)
-        assert error.value.code == "usage.method"
+    for guessing, name in ((layers, "layers"), (anim, "anim")):
+        assert guessing.method_for(measured) == name
+        for each in (photo, empty):
+            with pytest.raises(LikenessError) as error:
+                guessing.method_for(each)
+            assert error.value.code == "usage.method" and name in error.value.message

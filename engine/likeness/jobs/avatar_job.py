@@ -23,6 +23,7 @@ from ..core.fit import Fit
 from ..core.job import JobFolder
 from ..core.progress import Report
 from ..core.surface import CapturedSurface
+from ..surface.anim.predict import predict_fitted
 from ..surface.draped import drape
 from ..surface.evaluation.quality import surface_quality
 from ..surface.layers.predict import predict_layers
@@ -131,9 +132,10 @@ def _make(request: AvatarRequest, capture: Capture, folder: JobFolder, tracker: 
 def _surface(request: AvatarRequest, capture: Capture, model: BodyModel, fit: Fit, report: Report) -> CapturedSurface:
     """The person's surface on the body's topology, in the capture's camera space."""
     guess, preset = None, PRESETS[request.preset]
-    if request.method_for(capture) == "layers":
+    guesser = {"layers": predict_layers, "anim": predict_fitted}.get(request.method_for(capture))
+    if guesser is not None:
         report(0.0, "Guessing the far side")
-        guess = predict_layers(capture, fit, model=model, resolution=preset.resolution)
+        guess = guesser(capture, fit, model=model, resolution=preset.resolution)
     return drape(capture, model, fit, guess=guess, edge_m=preset.edge_m, report=report)
 
 

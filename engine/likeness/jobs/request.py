@@ -15,7 +15,7 @@ from ..core.capture import Capture
 from ..core.errors import LikenessError
 from ..core.fit_file import fit_path
 
-Method = Literal["auto", "layers", "draped"]
+Method = Literal["auto", "layers", "anim", "draped"]
 PresetName = Literal["preview", "standard", "best"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -86,10 +86,10 @@ class AvatarRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         measured = bool(capture.valid.any())
         if self.method == "auto":
             return "layers" if measured else "draped"
-        if self.method == "layers" and not measured:
+        if self.method in ("layers", "anim") and not measured:
             raise LikenessError(
                 "usage.method",
-                f"{capture.name}: the method layers needs depth on the person, and there is none.",
+                f"{capture.name}: the method {self.method} needs depth on the person, and there is none.",
                 "Leave --method out, or choose draped.",
             )
         return self.method
@@ -121,7 +121,7 @@ def _hash(path: str | None) -> str:
 
 
 _HEIGHT_M = (0.4, 2.6)
-_LATER = ("anim", "elicit", "rigged")
+_LATER = ("elicit", "rigged")
 
 
 def avatar_request(params: dict[str, Any], *, several_photos: bool = False) -> AvatarRequest:
@@ -130,7 +130,7 @@ def avatar_request(params: dict[str, Any], *, several_photos: bool = False) -> A
         raise LikenessError(
             "usage.method",
             f"The method {params['method']} is not part of this version.",
-            "Leave --method out, or choose layers or draped.",
+            "Leave --method out, or choose layers, anim or draped.",
         )
     try:
         request = msgspec.convert(params, AvatarRequest)

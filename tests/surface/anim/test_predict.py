@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from anim_shapes import CAPSULE
+from anim_shapes import CAPSULE, SPHERE
 from likeness.core.errors import LikenessError
 from likeness.surface.anim.config import TINY
 from likeness.surface.anim.network import AnimNet, AnimState
-from likeness.surface.anim.predict import look, predict_anim
+from likeness.surface.anim.predict import HELD_M, LIMIT_M, WEIGHTS, load_anim, look, predict_anim, predict_fitted
+from likeness.surface.layers.predict import WEIGHTS as LAYERS
 
 
 @pytest.fixture
@@ -50,3 +51,15 @@ def test_noise_is_refused(net, monkeypatch):
     monkeypatch.setattr(AnimState, "sdf", lambda self, points: torch.ones(len(points)))
     with pytest.raises(LikenessError, match="no surface"):
         predict_anim(CAPSULE.capture(), net, resolution=128)
+
+
+def test_the_weights_that_ship_move_the_guess_they_stand_on():
+    """Both files fit the box; where nothing was read ANIM's surface is another than its guess, and near it."""
+    assert WEIGHTS.stat().st_size + LAYERS.stat().st_size < 10e6
+    shipped = load_anim(WEIGHTS)
+    capture, field = SPHERE.capture(), look(shipped, SPHERE.capture())
+    points = torch.from_numpy(predict_fitted(capture, None, resolution=128).vertices)
+    hidden = field.reading(points).abs() > HELD_M
+    with torch.no_grad():
+        moved = field.net.head.start(field.inputs.guess[0].solid.at(points))[hidden].abs()
+    assert hidden.sum() > 200 and float(moved.median()) > 5e-4 and float(moved.max()) < LIMIT_M + 0.02

@@ -27,7 +27,8 @@ from likeness.surface.layers.features import (  # noqa: E402
 )
 from likeness.surface.layers.losses import Truth, layer_loss  # noqa: E402
 from likeness.surface.layers.network import LayerNetwork, NetworkSettings  # noqa: E402
-from likeness.surface.layers.predict import Layers, guess_layers, inflate, predict_layers  # noqa: E402
+from likeness.surface.layers.predict import FAR_IN_M, Layers, guess_layers, inflate, predict_layers  # noqa: E402
+from likeness.surface.layers.spans import BodyHits  # noqa: E402
 from likeness.surface.view import Rays  # noqa: E402
 from likeness.surface.weights import load_weights, save_weights  # noqa: E402
 
@@ -189,6 +190,18 @@ def test_lost_depth_is_completed_without_a_step():
     step = np.abs(np.diff(layers.front, axis=1))[layers.mask[:, 1:] & layers.mask[:, :-1]]
     inner = np.abs(np.diff(guess_layers(ball_capture(), None, network)[0].front, axis=1))
     assert step.max() < inner[layers.mask[:, 1:] & layers.mask[:, :-1]].max() + 0.02
+
+
+def test_with_a_body_the_back_is_drawn_in():
+    """An untrained network's back is the body's last hit: here a wall's, less what bodies are drawn in by."""
+    wall = 2.7
+
+    def body(camera):
+        rows = (camera.height, camera.width)
+        return BodyHits(np.full(rows, 1.7), np.full(rows, wall), np.full(rows, 1.7), np.full(rows, wall))
+
+    layers = guess_layers(ball_capture(), body, LayerNetwork(SMALL))[0]
+    np.testing.assert_allclose(layers.back[layers.mask], wall - FAR_IN_M, atol=1e-4)
 
 
 def test_photos_have_no_front(tmp_path):

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from likeness.body.model import BodyModel
 from likeness.core.capture import Capture
 from likeness.core.fit import Fit
 from likeness.core.progress import Report, part, quiet
@@ -29,6 +30,7 @@ from .guess import RayGrid, guess_of
 from .inputs import AnimInputs, back_project, inputs_of
 from .network import CHUNK, AnimNet, AnimState
 
+WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "anim" / "anim.safetensors"
 # A vertex counts as measured that lies this near to its reading; fading to guessed at three times that.
 SEEN_M = 0.008
 _SEEDS = 20_000
@@ -104,13 +106,19 @@ def predict_anim(
 
 
 def predict_fitted(
-    capture: Capture, fit: Fit | None, weights: Path, *, resolution: int = 256, device: str = "cpu"
+    capture: Capture,
+    fit: Fit | None = None,
+    weights: Path = WEIGHTS,
+    *,
+    resolution: int = 256,
+    device: str = "cpu",
+    model: BodyModel | None = None,
 ) -> CapturedSurface:
     """As `layers.predict.predict_layers`, with ANIM: the closed surface of a capture and, if there is one, its fit.
 
     Raises LikenessError("capture.no_depth", "input.weights", "surface.empty", "surface.formless").
     """
-    body = None if fit is None else fit_surface(fit)
+    body = None if fit is None else fit_surface(fit, model)
     return predict_anim(capture, _loaded(weights), body, resolution=resolution, device=device)
 
 

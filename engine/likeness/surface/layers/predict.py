@@ -127,7 +127,6 @@ def predict_layers(
     """
     body = None if fit is None else body_of(fit, model)
     layers = guess_layers(capture, body, load_network(Path(weights), device))[0]
-    layers = layers if body is None else layers.drawn_in(FAR_IN_M)
     if form == "slab":
         return slab(layers.front, layers.back, layers.mask, layers.measured.astype(float), layers.camera)
     step_m = SIDE_M / resolution
@@ -152,7 +151,10 @@ def gaps(layers: Layers, body: Body | None) -> Gap:
 
 
 def guess_layers(capture: Capture, body: Body | None, network: LayerNetwork) -> tuple[Layers, Decoded]:
-    """Both layers at the capture's working resolution, and what the network knew; see `predict_layers`."""
+    """Both layers at the capture's working resolution, and what the network knew; see `predict_layers`.
+
+    With a body the back is drawn in by FAR_IN_M.
+    """
     view = _view(capture)
     assert view.depth is not None and capture.depth is not None
     crop = make_crop(
@@ -171,7 +173,7 @@ def guess_layers(capture: Capture, body: Body | None, network: LayerNetwork) -> 
     front = _completed(_calmed(view.depth.depth, measured, near, view.camera), measured, near)
     back = np.maximum(far, front + LEAST_M)
     found = Layers(np.where(view.mask, front, 0), np.where(view.mask, back, 0), view.mask, measured, view.camera)
-    return found, Decoded(decoded[0], crop.camera, network.settings.fold)
+    return found if body is None else found.drawn_in(FAR_IN_M), Decoded(decoded[0], crop.camera, network.settings.fold)
 
 
 def crop_pictures(crop: Crop, body: tuple[NDArray, NDArray] | None, device: torch.device | str = "cpu") -> Pictures:
