@@ -70,17 +70,17 @@ def at_vertices(stage: Scene, eye: torch.Tensor) -> tuple[Samples, Surface]:
     """A sample at the first corner of every face, seen along the normal's side from `eye` (3,)."""
     count = len(stage.faces)
     corner = stage.faces[:, 0]
-    bary = torch.tensor([[1.0, 0, 0]]).expand(count, 3)
+    bary = torch.tensor([[1.0], [0], [0]]).expand(3, count)
     zeros = torch.zeros(count, dtype=torch.int64)
     samples = Samples(zeros, zeros, torch.arange(count), bary, torch.ones(count), torch.ones(count))
-    normal = stage.normals[corner]
-    to_eye = torch.nn.functional.normalize(eye - stage.vertices[corner], dim=1)
-    flipped = (normal * to_eye).sum(1) < 0
-    normal = torch.where(flipped[:, None], -normal, normal)
-    uv = torch.full((count, 2), 0.5)
+    normal, position = stage.normals[corner].T, stage.vertices[corner].T
+    to_eye = torch.nn.functional.normalize(eye[:, None] - position, dim=0)
+    flipped = (normal * to_eye).sum(0) < 0
+    normal = torch.where(flipped, -normal, normal)
+    uv = torch.full((2, count), 0.5)
     owner = stage.owner
     albedo = stage.textures.albedo(owner, uv, torch.ones(count))
-    return samples, Surface(owner, stage.vertices[corner], normal, to_eye, flipped, albedo, uv)
+    return samples, Surface(owner, position, normal, to_eye, flipped, albedo, uv)
 
 
 def test_a_ball_under_an_even_sky_is_as_bright_as_its_colour() -> None:
@@ -90,7 +90,7 @@ def test_a_ball_under_an_even_sky_is_as_bright_as_its_colour() -> None:
     assert float(light.open_front.min()) > 0.95
     albedo = ((188 / 255 + 0.055) / 1.055) ** 2.4
     samples, surface = at_vertices(stage, torch.tensor([0.0, 1.0, 3.0]))
-    color = reflected(stage, light, samples, surface)[~surface.flipped]
+    color = reflected(stage, light, samples, surface)[:, ~surface.flipped]
     assert torch.allclose(color, torch.full_like(color, 0.7 * albedo), rtol=0.03)
 
 
@@ -109,7 +109,7 @@ def test_a_wall_hides_half_of_the_sky_by_its_angle(away: float) -> None:
     vertices, faces = torch.tensor(wall.vertices, dtype=torch.float32), torch.tensor(wall.faces)
     face, bary = spread_points(vertices, faces, 0.007)
     corners = torch.tensor(wall.vertices[wall.faces], dtype=torch.float32)[face]
-    heights = measure_heights((corners * bary[:, :, None]).sum(1))
+    heights = measure_heights((corners * bary.T[:, :, None]).sum(1))
     point, up = torch.tensor([[0.0, 0.0, away]]), torch.tensor([[0.0, 1.0, 0.0]])
     transport = transport_to(heights, point, up)
     # The horizon rises by an angle on one side of a long wall: the sky's share is (1 + its cosine) / 2.
@@ -155,7 +155,7 @@ def test_shadows_are_those_of_cast_rays() -> None:
     lifted = points[facing] + body.face_normals[face[facing]] * 1e-3
     blocked = body.ray.intersects_any(lifted, np.broadcast_to(direction, lifted.shape))
     offset = points[facing] + body.face_normals[face[facing]] * 2.5 * shadow.cell_m
-    lit = shadow.lit(torch.tensor(offset, dtype=torch.float32), 0.002).numpy()
+    lit = shadow.lit(torch.tensor(offset.T, dtype=torch.float32), 0.002).numpy()
     assert 0.02 < blocked.mean() < 0.5
     assert ((lit < 0.5) == blocked).mean() > 0.97
 
@@ -164,8 +164,8 @@ def test_a_turned_away_side_has_no_sun() -> None:
     stage = scene(layer(ball()))
     light = light_scene(stage, Sky(0.0, sun=(1.0, 0.5, 0.0)))
     samples, surface = at_vertices(stage, torch.tensor([0.0, 1.0, 30.0]))
-    color = reflected(stage, light, samples, surface)[:, 0]
-    cosine = surface.normal @ light.sun_direction
+    color = reflected(stage, light, samples, surface)[0]
+    cosine = light.sun_direction @ surface.normal
     bounced = float(light.bounced.max())
     assert bounced < 0.3
     assert float(color[(cosine < -0.1) & ~surface.flipped].max()) <= bounced * 0.05
@@ -190,9 +190,9 @@ def test_directions_agree_with_those_of_places() -> None:
     rays = np.random.default_rng(2).normal(size=(500, 3)).astype(np.float32)
     rays /= np.linalg.norm(rays, axis=1, keepdims=True)
     ours = environment.seen_in(
-        torch.from_numpy(noise)[None], torch.zeros(500, dtype=torch.int64), torch.from_numpy(rays)
+        torch.from_numpy(noise)[None], torch.zeros(500, dtype=torch.int64), torch.from_numpy(rays.T)
     )
-    assert np.allclose(ours.numpy(), places.sample_environment(noise, rays), atol=1e-3)
+    assert np.allclose(ours.numpy().T, places.sample_environment(noise, rays), atol=1e-3)
 
 
 def test_mirrors_show_where_the_light_is() -> None:
@@ -201,7 +201,7 @@ def test_mirrors_show_where_the_light_is() -> None:
     pictures = environment.mirror_pictures(spot)
     for lobe in range(len(environment.LOBES)):
         which = torch.tensor([lobe, lobe])
-        towards, against = environment.seen_in(pictures, which, torch.cat([target, -target]))[:, 0]
+        towards, against = environment.seen_in(pictures, which, torch.cat([target, -target]).T)[0]
         assert towards > 3 * against
     even = environment.mirror_pictures(torch.full((32, 64, 3), 0.4))
     assert torch.allclose(even, torch.full_like(even, 0.4), atol=1e-5)
@@ -213,13 +213,13 @@ def test_a_gloss_sends_back_no_more_than_arrives(roughness: float) -> None:
     down = (torch.arange(400) + 0.5) / 400 * torch.pi / 2
     turn = (torch.arange(400) + 0.5) / 400 * 2 * torch.pi
     theta, phi = torch.meshgrid(down, turn, indexing="ij")
-    light = torch.stack([theta.sin() * phi.cos(), theta.cos(), theta.sin() * phi.sin()], -1).reshape(-1, 3)
+    light = torch.stack([theta.sin() * phi.cos(), theta.cos(), theta.sin() * phi.sin()]).reshape(3, -1)
     size = (theta.sin() * (torch.pi / 2 / 400) * (2 * torch.pi / 400)).reshape(-1)
     for tilt in (0.0, 0.5, 1.0):
-        eye = torch.tensor([np.sin(tilt), np.cos(tilt), 0.0], dtype=torch.float32)
-        up, ones = torch.tensor([0.0, 1.0, 0.0]).expand_as(light), torch.ones(len(light))
+        eye = torch.tensor([[np.sin(tilt)], [np.cos(tilt)], [0.0]], dtype=torch.float32)
+        up, ones = torch.tensor([[0.0], [1.0], [0.0]]).expand_as(light), torch.ones(light.shape[1])
         lobe = glossy_lobe(up, eye.expand_as(light), light, ones, roughness * ones)
-        total = float((lobe * light[:, 1] * size).sum())
+        total = float((lobe * light[1] * size).sum())
         assert 0.3 < total < 1.005
 
 
@@ -237,8 +237,8 @@ def test_points_lie_evenly_on_a_surface() -> None:
     vertices, faces = torch.tensor(box.vertices, dtype=torch.float32), torch.tensor(box.faces)
     face, bary = spread_points(vertices, faces, 0.005)
     assert len(face) == pytest.approx(box.area / 0.005**2, rel=0.01)
-    assert float(bary.min()) >= 0 and torch.allclose(bary.sum(1), torch.ones(len(bary)))
-    points = (vertices[faces[face]] * bary[:, :, None]).sum(1)
+    assert float(bary.min()) >= 0 and torch.allclose(bary.sum(0), torch.ones(len(face)))
+    points = (vertices[faces[face]] * bary.T[:, :, None]).sum(1)
     share = float((points[:, 1] > 0.1 - 1e-5).float().mean())
     assert share == pytest.approx(0.4 * 0.6 / box.area, abs=0.01)
 

@@ -155,7 +155,7 @@ def test_holes_show_what_lies_behind() -> None:
     cut = torch.tensor([True, True, False, False])
 
     def upper_half(triangle: torch.Tensor, bary: torch.Tensor) -> torch.Tensor:
-        return (vertices[faces[triangle], 1] * bary).sum(1) > 1
+        return (vertices[faces[triangle], 1] * bary.T).sum(1) > 1
 
     seen = rasterize(flat, faces, 160, 128, cut=cut, accept=upper_half).triangle[0]
     middle = seen[:, 61]

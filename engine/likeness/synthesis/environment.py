@@ -74,24 +74,29 @@ def nearest_directions(directions: torch.Tensor) -> tuple[torch.Tensor, torch.Te
 
 
 def patch_of(directions: torch.Tensor) -> torch.Tensor:
-    """The patch (N,) i64 of a picture of PATCHES, counted row by row, that directions (N, 3) meet."""
+    """The patch (N,) i64 of a picture of PATCHES, counted row by row, that directions (3, N) meet."""
     height, width = PATCHES
-    row = (torch.acos(directions[:, 1].clamp(-1, 1)) * (height / math.pi)).long().clamp(max=height - 1)
-    turn = torch.atan2(directions[:, 0], -directions[:, 2]) * (width / (2 * math.pi))
+    row = (torch.acos(directions[1].clamp(-1, 1)) * (height / math.pi)).long().clamp(max=height - 1)
+    turn = torch.atan2(directions[0], -directions[2]) * (width / (2 * math.pi))
     return row * width + turn.floor().long() % width
 
 
 def seen_in(pictures: torch.Tensor, which: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
-    """Radiance (N, 3) along directions (N, 3) in pictures (K, H, W, 3), of which `which` (N,) is looked up."""
+    """Radiance (3, N) along directions (3, N) in pictures (K, H, W, 3), of which `which` (N,) is looked up."""
     _, height, width, _ = pictures.shape
-    y = torch.acos(directions[:, 1].clamp(-1, 1)) * (height / math.pi) - 0.5
-    x = torch.atan2(directions[:, 0], -directions[:, 2]) * (width / (2 * math.pi)) - 0.5
+    y = torch.acos(directions[1].clamp(-1, 1)) * (height / math.pi) - 0.5
+    x = torch.atan2(directions[0], -directions[2]) * (width / (2 * math.pi)) - 0.5
     left, top = x.floor(), y.clamp(0, height - 1).floor()
-    right_share, low_share = (x - left)[:, None], (y.clamp(0, height - 1) - top)[:, None]
-    flat = pictures.reshape(-1, 3)
+    right_share, low_share = x - left, y.clamp(0, height - 1) - top
+    flat = pictures.reshape(-1, 3).T.contiguous()
     upper = which * (height * width) + top.long() * width
     lower = which * (height * width) + (top.long() + 1).clamp(max=height - 1) * width
-    first, second = left.long() % width, (left.long() + 1) % width
-    above = flat[upper + first] * (1 - right_share) + flat[upper + second] * right_share
-    below = flat[lower + first] * (1 - right_share) + flat[lower + second] * right_share
+    first = left.long() % width
+    second = first + 1
+    # The column past the last is the first again.
+    second = second * (second < width)
+    above, below = (
+        flat.index_select(1, row + first) * (1 - right_share) + flat.index_select(1, row + second) * right_share
+        for row in (upper, lower)
+    )
     return above * (1 - low_share) + below * low_share

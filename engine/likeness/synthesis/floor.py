@@ -44,26 +44,26 @@ def floor_shade(scene: Scene, light: Light) -> FloorShade:
 
 
 def shaded_floor(light: Light, shade: FloorShade, points: torch.Tensor) -> torch.Tensor:
-    """Share (N, 3) of the undisturbed light that arrives at points (N, 3) of the floor, 0..1."""
-    place = (points[:, (0, 2)] - shade.middle) / FLOOR_REACH_M
+    """Share (3, N) of the undisturbed light that arrives at points (3, N) of the floor, 0..1."""
+    place = torch.stack([(points[axis] - shade.middle[k]) / FLOOR_REACH_M for k, axis in enumerate((0, 2))], 1)
     found = functional.grid_sample(
         shade.around.permute(2, 0, 1)[None], place[None, None], mode="bilinear", align_corners=False
-    )[0, :, 0].T
-    inside = (1 - place.abs().amax(1)).clamp(0, 0.2)[:, None] / 0.2
-    around = found * inside + shade.free * (1 - inside)
-    free = shade.free
+    )[0, :, 0]
+    inside = (1 - place.abs().amax(1)).clamp(0, 0.2) / 0.2
+    free = shade.free[:, None]
+    around = found * inside + free * (1 - inside)
     if light.sun is not None and light.sun_direction is not None and light.shadow is not None:
-        direct = light.sun * light.sun_direction[1].clamp(min=0)
+        direct = (light.sun * light.sun_direction[1].clamp(min=0))[:, None]
         # The sun is no point: the farther what shades, the softer. A lift clears the soles' own thickness.
-        around = around + direct * light.shadow.lit(points, 0.004)[:, None]
+        around = around + direct * light.shadow.lit(points, 0.004)
         free = free + direct
     return (around / free.clamp(min=1e-9)).clamp(0, 1)
 
 
 def floor_points(view: View, where: torch.Tensor, depth: torch.Tensor) -> torch.Tensor:
-    """World points (N, 3) under pixels `where` (N,) i64, flat, at `depth` (N,) metres along the axis."""
+    """World points (3, N) under pixels `where` (N,) i64, flat, at `depth` (N,) metres along the axis."""
     camera = view.camera
     x = ((where % camera.width).float() - camera.cx) / camera.fx * depth
     y = ((where // camera.width).float() - camera.cy) / camera.fy * depth
     pose = torch.as_tensor(view.camera_from_world, dtype=torch.float32).to(depth.device)
-    return (torch.stack([x, y, depth], 1) - pose[:3, 3]) @ pose[:3, :3]
+    return pose[:3, :3].T @ (torch.stack([x, y, depth]) - pose[:3, 3:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -78,6 +79,12 @@ class Light:
     sun_direction: torch.Tensor | None
     sun: torch.Tensor | None
     shadow: ShadowMap | None
+
+    @functools.cached_property
+    def planes(self) -> torch.Tensor:
+        """front, open_front, back, open_back of the vertices (8, V)."""
+        sides = ((self.front, self.open_front), (self.back, self.open_back))
+        return torch.cat([torch.cat([light, share[:, None]], 1) for light, share in sides], 1).T.contiguous()
 
 
 def light_scene(scene: Scene, place: Surroundings | None) -> Light:

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from likeness.synthesis.development import develop
-from likeness.synthesis.figure import KINDS
 from likeness.synthesis.floor import FloorShade, floor_points, floor_shade, shaded_floor
 from likeness.synthesis.light import Light, Surroundings, light_scene
+from likeness.synthesis.lookup import blended, corners_of, dot, places, put, rows, unit
 from likeness.synthesis.material import reflected
 from likeness.synthesis.raster import Projected, Seen, faces_over, project, rasterize, repeated_faces, surface_under
 from likeness.synthesis.scene import Samples, Scene, Surface
@@ -20,11 +20,6 @@ from likeness.synthesis.view import Frame, View
 __all__ = ["develop", "render", "render_many"]
 # Samples shaded at a time: few enough for a CPU's cache.
 CPU_SAMPLES = 1 << 14
-# Where a finish does not say: how much of 850 nm each kind reflects at least, as most dyes are clear there.
-INFRARED_FLOOR = {
-    "skin": 0.45, "eye": 0.2, "hair": 0.09, "beard": 0.09, "cloth": 0.25,
-    "shoe": 0.12, "hat": 0.2, "glasses": 0.1, "bag": 0.15,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -47,11 +42,12 @@ def see(scene: Scene, views: Sequence[View], scale: int = 1, wanted: torch.Tenso
     cut = scene.cut.repeat(len(views))
     drawn = faces
     if wanted is not None:
-        kept = faces_over(project(scene.vertices, views), faces, picture, wanted).nonzero()[:, 0]
-        drawn, picture, cut = faces[kept], picture[kept], cut[kept]
+        kept = faces_over(project(scene.vertices, views), faces, picture, wanted)
+        kept = places(kept)
+        drawn, picture, cut = rows(faces, kept), rows(picture, kept), rows(cut, kept)
 
     def solid(triangle: torch.Tensor, bary: torch.Tensor) -> torch.Tensor:
-        return scene.solid(triangle if wanted is None else kept[triangle], bary)
+        return scene.solid(triangle if wanted is None else rows(kept, triangle), bary)
 
     height, width = height * scale, width * scale
     scaled = [View(c.scaled(width, height), v.camera_from_world) for c, v in zip(cameras, views, strict=True)]
@@ -60,7 +56,7 @@ def see(scene: Scene, views: Sequence[View], scale: int = 1, wanted: torch.Tenso
         projected, drawn, height, width, pictures=len(views), picture=picture, cut=cut, accept=solid
     )  # fmt: skip
     if wanted is not None:
-        found = kept[seen.triangle.clamp(min=0)] if len(kept) else seen.triangle
+        found = rows(kept, seen.triangle.clamp(min=0)) if len(kept) else seen.triangle
         seen = Seen(torch.where(seen.triangle >= 0, found, -1), seen.nearness)
     return Drawn(projected, faces, seen)
 
@@ -68,25 +64,23 @@ def see(scene: Scene, views: Sequence[View], scale: int = 1, wanted: torch.Tenso
 def samples_at(scene: Scene, drawn: Drawn, where: torch.Tensor) -> Samples:
     """The person at flat indices `where` (N,) i64 into the pixels of all pictures, each of which must see it."""
     _, height, width = drawn.seen.triangle.shape
-    triangle = drawn.seen.triangle.reshape(-1)[where]
+    triangle = rows(drawn.seen.triangle.reshape(-1), where)
     picture, pixel = where // (height * width), where % (height * width)
     x, y = (pixel % width).float(), (pixel // width).float()
     met = surface_under(drawn.projected, drawn.faces, triangle, x, y)
     face = triangle % len(scene.faces)
-    texels = scene.texels[face] / met.area.clamp(min=1e-6)
+    texels = rows(scene.texels, face) / met.area.clamp(min=1e-6)
     return Samples(picture, pixel, face, met.bary, 1 / met.nearness.clamp(min=1e-9), texels)
 
 
 def surface_of(scene: Scene, samples: Samples, eyes: torch.Tensor) -> Surface:
-    """Place, normal and colour at samples; eyes (B, 3) are the cameras' places."""
-    corner = scene.faces[samples.face]
-    weight = samples.bary[:, :, None]
-    position = (scene.vertices[corner] * weight).sum(1)
-    normal = (scene.normals[corner] * weight).sum(1)
-    to_eye = torch.nn.functional.normalize(eyes[samples.picture] - position, dim=1)
-    flipped = (normal * to_eye).sum(1) < 0
-    normal = torch.nn.functional.normalize(torch.where(flipped[:, None], -normal, normal), dim=1)
-    layer = scene.owner[samples.face]
+    """Place, normal and colour at samples; eyes (3, B) are the cameras' places."""
+    shape = blended(scene.shape_planes, corners_of(scene.faces, samples.face), samples.bary)
+    position, normal = shape[:3], shape[3:]
+    to_eye = unit(eyes.index_select(1, samples.picture) - position)
+    flipped = dot(normal, to_eye) < 0
+    normal = unit(torch.where(flipped, -normal, normal))
+    layer = rows(scene.owner, samples.face)
     uv = scene.uv(samples.face, samples.bary)
     albedo = scene.textures.albedo(layer, uv, samples.texels)
     return Surface(layer, position, normal, to_eye, flipped, albedo, uv)
@@ -125,18 +119,18 @@ def render_many(
         light = light_scene(scene, place)
     if outputs == "geometry":
         light = None
-    eyes = torch.from_numpy(np.stack([view.eye for view in views])).float().to(scene.device)
+    eyes = torch.from_numpy(np.stack([view.eye for view in views], 1)).float().to(scene.device)
     turn = torch.from_numpy(np.stack([view.camera_from_world[:3, :3] for view in views])).float().to(scene.device)
     drawn = see(scene, views)
     fields = _blank(shape, scene.device)
-    flat = {name: values.view(-1, *values.shape[3:]) for name, values in fields.items()}
-    for where in _batches((drawn.seen.triangle.reshape(-1) >= 0).nonzero()[:, 0]):
+    flat = {name: values.flatten(-3) for name, values in fields.items()}
+    for where in _batches(places(drawn.seen.triangle.reshape(-1) >= 0)):
         centre = samples_at(scene, drawn, where)
         surface = surface_of(scene, centre, eyes)
         for name, values in _geometry(scene, centre, surface, turn).items():
-            flat[name][where] = values
+            put(flat[name], where, values)
         if light is not None:
-            flat["color"][where] = reflected(scene, light, centre, surface)
+            put(flat["color"], where, reflected(scene, light, centre, surface))
     fields["coverage"] = fields["mask"].float()
     if light is not None:
         _smooth_outlines(scene, views, eyes, light, drawn, fields, supersample)
@@ -144,6 +138,7 @@ def render_many(
         shade = None if light is None else floor_shade(scene, light)
         for number, view in enumerate(views):
             _stand_before(place, view, fields, number, light, shade)
+    fields |= {name: fields[name].permute(1, 2, 3, 0) for name in ("color", "normal")}
     return [Frame(**{name: values[k] for name, values in fields.items()}) for k in range(len(views))]
 
 
@@ -152,23 +147,23 @@ def _batches(where: torch.Tensor) -> Sequence[torch.Tensor]:
 
 
 def _blank(shape: tuple[int, int, int], device: torch.device) -> dict[str, torch.Tensor]:
-    """The fields of frames that show nothing."""
+    """The fields (B, H, W) of frames that show nothing, those of colour and normals (3, B, H, W)."""
     plain = {"depth": torch.float32, "cosine": torch.float32, "infrared": torch.float32, "mask": torch.bool,
              "known": torch.bool, "part": torch.uint8, "kind": torch.uint8}  # fmt: skip
     fields = {name: torch.zeros(shape, dtype=kind, device=device) for name, kind in plain.items()}
-    return fields | {name: torch.zeros((*shape, 3), device=device) for name in ("color", "normal")}
+    return fields | {name: torch.zeros((3, *shape), device=device) for name in ("color", "normal")}
 
 
 def _geometry(scene: Scene, samples: Samples, surface: Surface, turn: torch.Tensor) -> dict[str, torch.Tensor]:
     """All that frames hold but light, at samples (N,); turn (B, 3, 3) from the world's axes to the cameras'."""
     return {
         "depth": samples.depth,
-        "normal": (turn[samples.picture] @ surface.normal[:, :, None])[:, :, 0],
+        "normal": _turned(turn, samples.picture, surface.normal),
         "mask": torch.ones_like(surface.flipped),
-        "part": scene.part[samples.face] + 1,
-        "kind": (scene.kind[surface.layer] + 1).to(torch.uint8),
+        "part": rows(scene.part, samples.face) + 1,
+        "kind": (rows(scene.kind, surface.layer) + 1).to(torch.uint8),
         "known": scene.textures.known(surface.layer, surface.uv),
-        "cosine": (surface.normal * surface.to_eye).sum(1).clamp(0, 1),
+        "cosine": dot(surface.normal, surface.to_eye).clamp(0, 1),
         "infrared": infrared_of(scene, surface),
     }
 
@@ -184,14 +179,15 @@ def _stand_before(
     """Put floor and walls behind the person of picture `number`: into its depth and, with `shade`, its colour."""
     depth, mask = fields["depth"][number], fields["mask"][number]
     behind = place.look(view, device=depth.device, colored=light is not None)
-    depth[~mask] = behind.depth[~mask]
+    depth.copy_(torch.where(mask, depth, behind.depth))
     if light is None or shade is None:
         return
-    color, coverage = behind.color.clone(), fields["coverage"][number]
-    floor = (behind.floor & (coverage < 1)).reshape(-1).nonzero()[:, 0]
-    points = floor_points(view, floor, behind.depth.reshape(-1)[floor])
-    color.view(-1, 3)[floor] *= shaded_floor(light, shade, points)
-    fields["color"][number] += (1 - coverage)[..., None] * color
+    color, coverage = behind.color.permute(2, 0, 1).contiguous(), fields["coverage"][number]
+    floor = places((behind.floor & (coverage < 1)).reshape(-1))
+    points = floor_points(view, floor, rows(behind.depth.reshape(-1), floor))
+    flat = color.flatten(1)
+    put(flat, floor, flat.index_select(1, floor) * shaded_floor(light, shade, points))
+    fields["color"][:, number] += (1 - coverage) * color
 
 
 def _smooth_outlines(
@@ -210,19 +206,18 @@ def _smooth_outlines(
     hits = _subpixels((fine.seen.triangle >= 0).float(), supersample)
     covered = torch.where(near_edge, torch.stack(hits).sum(0) / len(hits), fields["coverage"])
     uneven = near_edge & _uneven(scene, views, drawn.seen, fine.seen, supersample)
-    fields["coverage"], color = covered, (fields["color"] * covered[..., None]).view(-1, 3)
+    fields["coverage"], fields["color"] = covered, fields["color"] * covered
     step = torch.arange(supersample, device=scene.device)
-    for where in _batches(uneven.reshape(-1).nonzero()[:, 0]):
+    for where in _batches(places(uneven.reshape(-1))):
         picture, pixel = where // (height * width), where % (height * width)
         row = (pixel // width * supersample)[:, None, None] + step[:, None]
         column = (pixel % width * supersample)[:, None, None] + step
         inside = ((picture[:, None, None] * (height * supersample) + row) * (width * supersample) + column).reshape(-1)
-        met = (fine.seen.triangle.reshape(-1)[inside] >= 0).nonzero()[:, 0]
-        samples = samples_at(scene, fine, inside[met])
-        shaded = torch.zeros((len(inside), 3), device=scene.device)
-        shaded[met] = reflected(scene, light, samples, surface_of(scene, samples, eyes))
-        color[where] = shaded.view(-1, supersample**2, 3).mean(1)
-    fields["color"] = color.view(fields["color"].shape)
+        met = places(rows(fine.seen.triangle.reshape(-1), inside) >= 0)
+        samples = samples_at(scene, fine, rows(inside, met))
+        shaded = torch.zeros((3, len(inside)), device=scene.device)
+        put(shaded, met, reflected(scene, light, samples, surface_of(scene, samples, eyes)))
+        put(fields["color"].flatten(1), where, sum(shaded.view(3, -1, supersample**2).unbind(2)) / supersample**2)
 
 
 def _near_edges(scene: Scene, views: Sequence[View], seen: Seen) -> torch.Tensor:
@@ -274,8 +269,14 @@ def _layer_seen(scene: Scene, seen: Seen) -> torch.Tensor:
     return owner[triangle]
 
 
+def _turned(turn: torch.Tensor, picture: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+    """World vectors (3, N) in the axes of their pictures' (N,) cameras, turn (B, 3, 3)."""
+    if len(turn) == 1:
+        return turn[0] @ vectors
+    return torch.stack([dot(row.T.index_select(1, picture), vectors) for row in turn.unbind(1)])
+
+
 def infrared_of(scene: Scene, surface: Surface) -> torch.Tensor:
     """Reflectivity (N,) at 850 nm: the finish's own, else from the kind and the colour's brightness."""
-    least = torch.tensor([INFRARED_FLOOR[kind] for kind in KINDS], device=scene.device)[scene.kind][surface.layer]
-    own = scene.infrared[surface.layer]
-    return torch.where(own.isnan(), least + (1 - least) * surface.albedo.mean(1), own)
+    least, own = rows(scene.infrared_floor, surface.layer), rows(scene.infrared, surface.layer)
+    return torch.where(own.isnan(), least + (1 - least) * surface.albedo.mean(0), own)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from likeness.synthesis.lookup import corners_of, dot, places, rows
 from likeness.synthesis.view import View
 
 NEAR_M = 0.05
@@ -23,7 +24,7 @@ _TRIANGLE_BITS = 32
 _NOTHING = -1
 _EVERYTHING = (1 << 63) - 1
 
-# Says for triangles (N,) and barycentrics (N, 3) whether the surface is solid there (N,).
+# Says for triangles (N,) and barycentrics (3, N) whether the surface is solid there (N,).
 Accept = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
@@ -41,7 +42,7 @@ class Projected:
 
 @dataclass(frozen=True)
 class Fragments:
-    """Surface points under pixels. bary (N, 3) f32; nearness (N,) f32; area (N,) f32: the whole triangle's, pixels."""
+    """Surface points under pixels. bary (3, N) f32; nearness (N,) f32; area (N,) f32: the whole triangle's, pixels."""
 
     bary: torch.Tensor
     nearness: torch.Tensor
@@ -102,7 +103,7 @@ def rasterize(
     else:
         # The solid parts first: most of the fragments with holes are then hidden and need no look at their texture.
         for chosen, ask in ((~cut, None), (cut, accept)):
-            _draw(contest, projected, faces, chosen.nonzero()[:, 0], picture, ask)
+            _draw(contest, projected, faces, places(chosen), picture, ask)
     best[best == empty] = _NOTHING
     hit = best >= 0
     triangle = torch.where(hit, best & ((1 << _TRIANGLE_BITS) - 1), _NOTHING)
@@ -115,18 +116,17 @@ def surface_under(
     projected: Projected, faces: torch.Tensor, triangle: torch.Tensor, x: torch.Tensor, y: torch.Tensor
 ) -> Fragments:
     """Where triangles (N,) i64 lie under picture points x, y (N,): perspective-correct barycentrics and nearness."""
-    corner = faces[triangle]
-    px, py = projected.x[corner] - x[:, None], projected.y[corner] - y[:, None]
-    nearness = projected.nearness[corner]
-    following, last = [1, 2, 0], [2, 0, 1]
-    area = px[:, following] * py[:, last] - px[:, last] * py[:, following]
+    corner = corners_of(faces, triangle)
+    px, py = rows(projected.x, corner) - x, rows(projected.y, corner) - y
+    nearness = rows(projected.nearness, corner)
+    area = torch.stack([px[a] * py[b] - px[b] * py[a] for a, b in ((1, 2), (2, 0), (0, 1))])
     # Rounding may put a pixel on the edge a hair outside.
-    area = (area * torch.where(area.sum(1, keepdim=True) < 0, -1.0, 1.0)).clamp(min=0)
-    total = area.sum(1, keepdim=True)
-    flat = torch.where(total > 1e-12, area / total.clamp(min=1e-12), torch.full_like(area, 1 / 3))
-    near = (flat * nearness).sum(1)
-    bary = flat * nearness / near[:, None].clamp(min=1e-20) if projected.perspective else flat
-    return Fragments(bary, near, total[:, 0] / 2)
+    area = (area * torch.where(area.sum(0) < 0, -1.0, 1.0)).clamp(min=0)
+    total = area.sum(0)
+    flat = torch.where(total > 1e-12, area / total.clamp(min=1e-12), 1 / 3)
+    near = dot(flat, nearness)
+    bary = flat * nearness / near.clamp(min=1e-20) if projected.perspective else flat
+    return Fragments(bary, near, total / 2)
 
 
 def faces_over(projected: Projected, faces: torch.Tensor, picture: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
@@ -199,20 +199,20 @@ def _solid(
 ) -> _Fragments:
     """Those fragments that could still win and that `accept` finds solid."""
     bits = found.nearness.view(torch.int32).long()
-    rival = contest.best[found.pixel] >> _TRIANGLE_BITS
-    kept = (bits <= rival if contest.farthest else bits >= rival).nonzero()[:, 0]
-    pixel, triangle = found.pixel[kept], found.triangle[kept]
+    rival = rows(contest.best, found.pixel) >> _TRIANGLE_BITS
+    kept = places(bits <= rival if contest.farthest else bits >= rival)
+    pixel, triangle = rows(found.pixel, kept), rows(found.triangle, kept)
     x, y = pixel % contest.width, (pixel // contest.width) % contest.height
     met = surface_under(projected, faces, triangle, x.float(), y.float())
-    solid = accept(triangle, met.bary).nonzero()[:, 0]
-    return _Fragments(pixel[solid], triangle[solid], found.nearness[kept[solid]])
+    solid = places(accept(triangle, met.bary))
+    return _Fragments(rows(pixel, solid), rows(triangle, solid), rows(found.nearness, rows(kept, solid)))
 
 
 @dataclass(frozen=True)
 class _Edges:
-    """Triangles ready to be cut into rows. first, count (T,) i64: their rows; lines (T, 12) f32: x and y of the top and
+    """Triangles ready to be cut into rows. first, count (T,) i64: their rows; lines (12, T) f32: x and y of the top and
     middle corner, slopes of the long, upper and lower edge, nearness at the top, its gradient, its bounds;
-    identity (T, 2) i64: the face, and the first pixel of its picture."""
+    identity (2, T) i64: the face, and the first pixel of its picture."""
 
     first: torch.Tensor
     count: torch.Tensor
@@ -222,14 +222,12 @@ class _Edges:
 
 @dataclass(frozen=True)
 class _Rows:
-    """Pieces of pixel rows, arrays (R,). count i64 pixels; nearness, step f32: at the first pixel, and from one to the
-    next; triangle, pixel i64: the face and the first pixel."""
+    """Pieces of pixel rows, arrays (R,) or (2, R). count i64 pixels; nearness f32: at the first pixel, and from one to
+    the next; identity i64: the face and the first pixel."""
 
     count: torch.Tensor
     nearness: torch.Tensor
-    step: torch.Tensor
-    triangle: torch.Tensor
-    pixel: torch.Tensor
+    identity: torch.Tensor
 
 
 def _edges(
@@ -241,30 +239,52 @@ def _edges(
 ) -> _Edges:
     """Triangles that cross a row of pixels inside the picture, their corners ordered from top to bottom."""
     height, width = size
-    corner = (faces if which is None else faces[which]).T
-    x, y, n = ([values[c] for c in corner] for values in (projected.x, projected.y, projected.nearness))
-    for a, b in ((0, 1), (1, 2), (0, 1)):
-        swap = y[a] > y[b]
-        for values in (x, y, n):
-            values[a], values[b] = torch.where(swap, values[b], values[a]), torch.where(swap, values[a], values[b])
-    first = y[0].clamp(0, height).ceil().long()
-    count = y[2].clamp(0, height).ceil().long() - first
-    left, right = torch.minimum(torch.minimum(x[0], x[1]), x[2]), torch.maximum(torch.maximum(x[0], x[1]), x[2])
-    columns = right.clamp(0, width).ceil() - left.clamp(0, width).ceil()
-    usable = (torch.minimum(torch.minimum(n[0], n[1]), n[2]) > 0) & (count > 0) & (columns > 0)
-    kept = usable.nonzero()[:, 0]
-    x, y, n = ([value[kept] for value in values] for values in (x, y, n))
-    first, count = first[kept], count[kept]
+    corner = (faces if which is None else rows(faces, which)).T.contiguous()
+    first, count, usable = _extent(projected, corner, size)
+    kept = places(usable)
+    first, count = rows(first, kept), rows(count, kept)
+    x, y, n = _from_the_top(projected, corner.index_select(1, kept))
 
     def slope(a: int, b: int) -> torch.Tensor:
         return (x[b] - x[a]) / (y[b] - y[a]).clamp(min=1e-20)
 
     gradient = _gradient(x, y, n)
     bounds = (torch.minimum(torch.minimum(n[0], n[1]), n[2]), torch.maximum(torch.maximum(n[0], n[1]), n[2]))
-    lines = torch.stack([x[0], y[0], x[1], y[1], slope(0, 2), slope(0, 1), slope(1, 2), n[0], *gradient, *bounds], 1)
-    face = kept if which is None else which[kept]
-    base = torch.zeros_like(face) if picture is None else picture[face] * (height * width)
-    return _Edges(first, count, lines, torch.stack([face, base], 1))
+    lines = torch.stack([x[0], y[0], x[1], y[1], slope(0, 2), slope(0, 1), slope(1, 2), n[0], *gradient, *bounds])
+    face = kept if which is None else rows(which, kept)
+    base = torch.zeros_like(face) if picture is None else rows(picture, face) * (height * width)
+    return _Edges(first, count, lines, torch.stack([face, base]))
+
+
+def _extent(
+    projected: Projected, corner: torch.Tensor, size: tuple[int, int]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The first row and how many rows triangles with corners (3, T) cross, (T,) i64, and whether they may be seen."""
+    height, width = size
+
+    def bounds(values: torch.Tensor, limit: int) -> tuple[torch.Tensor, torch.Tensor]:
+        a, b, c = rows(values, corner).unbind()
+        low, high = torch.minimum(torch.minimum(a, b), c), torch.maximum(torch.maximum(a, b), c)
+        return low.clamp(0, limit).ceil(), high.clamp(0, limit).ceil()
+
+    top, bottom = bounds(projected.y, height)
+    left, right = bounds(projected.x, width)
+    ahead = rows(projected.nearness, corner).amin(0) > 0
+    first = top.long()
+    return first, bottom.long() - first, (bottom > top) & (right > left) & ahead
+
+
+def _from_the_top(
+    projected: Projected, corner: torch.Tensor
+) -> tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]]:
+    """x, y and nearness (T,) of the corners (3, T), from the top down."""
+    order, y = list(corner.unbind()), list(rows(projected.y, corner).unbind())
+    for a, b in ((0, 1), (1, 2), (0, 1)):
+        # Sums and bounds instead of choices, which cost a CPU a wrong guess each.
+        step = (order[b] - order[a]) * (y[a] > y[b])
+        order[a], order[b] = order[a] + step, order[b] - step
+        y[a], y[b] = torch.minimum(y[a], y[b]), torch.maximum(y[a], y[b])
+    return [rows(projected.x, c) for c in order], y, [rows(projected.nearness, c) for c in order]
 
 
 def _gradient(x: list[torch.Tensor], y: list[torch.Tensor], n: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -281,8 +301,9 @@ def _rows(edges: _Edges, part: slice, width: int) -> _Rows:
     count = edges.count[part]
     owner = torch.repeat_interleave(count)
     start = torch.cumsum(count, 0) - count
-    row = torch.arange(len(owner), device=owner.device) - (start - edges.first[part])[owner]
-    x0, y0, x1, y1, long_slope, upper, lower, n0, across, down, least, most = edges.lines[part][owner].unbind(1)
+    row = torch.arange(len(owner), device=owner.device) - rows(start - edges.first[part], owner)
+    owner = owner + part.start
+    x0, y0, x1, y1, long_slope, upper, lower, n0, across, down, least, most = edges.lines.index_select(1, owner)
     y = row.float()
     far = x0 + (y - y0) * long_slope
     # A row belongs to the upper edge as long as it lies above the middle corner: the same rule for both neighbours.
@@ -295,20 +316,22 @@ def _rows(edges: _Edges, part: slice, width: int) -> _Rows:
     steps = (count - 1).clamp(min=1)
     stop = torch.minimum(torch.maximum(start + across * steps, least), most)
     start = torch.minimum(torch.maximum(start, least), most)
-    kept = (count > 0).nonzero()[:, 0]
-    face, base = edges.identity[part][owner[kept]].unbind(1)
-    pixel = base + row[kept] * width + begin[kept].long()
-    step = ((stop - start) / steps)[kept]
-    return _Rows(count[kept].long(), start[kept], step, face.contiguous(), pixel)
+    step = (stop - start) / steps
+    kept = places(count > 0)
+    face, base = edges.identity.index_select(1, rows(owner, kept))
+    pixel = base + rows(row * width + begin.long(), kept)
+    nearness = torch.stack([start, step]).index_select(1, kept)
+    return _Rows(rows(count, kept).long(), nearness, torch.stack([face, pixel]))
 
 
-def _fragments(rows: _Rows, part: slice) -> _Fragments:
+def _fragments(cut: _Rows, part: slice) -> _Fragments:
     """The pixels of some rows."""
-    count = rows.count[part]
+    count = cut.count[part]
     owner = torch.repeat_interleave(count)
     index = torch.arange(len(owner), device=owner.device)
     start = torch.cumsum(count, 0) - count
-    along = (index - start[owner]).float()
-    nearness = rows.nearness[part][owner] + rows.step[part][owner] * along
-    pixel = index + (rows.pixel[part] - start)[owner]
-    return _Fragments(pixel, rows.triangle[part][owner], nearness)
+    along = index - rows(start, owner)
+    owner = owner + part.start
+    nearness, step = cut.nearness.index_select(1, owner)
+    face, pixel = cut.identity.index_select(1, owner)
+    return _Fragments(pixel + along, face, nearness + step * along.float())

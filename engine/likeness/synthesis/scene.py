@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from likeness.synthesis.figure import KINDS, Posed, concatenated, vertex_normals
+from likeness.synthesis.lookup import blended, corners_of, places, rows
 from likeness.synthesis.textures import Textures
 from likeness.synthesis.visibility import SPACING_CELLS, Heights, cell_for, measure_heights, spread_points
 
@@ -18,12 +19,19 @@ FLOOR_CELLS = 128
 # What lies so low touches the floor; shadows are soft from so far off.
 TOUCH_M = 0.05
 SOFT_M = 0.7
+# Kinds that are made of strands.
+STRANDS = ("hair", "beard")
+# Where a finish does not say: how much of 850 nm each kind reflects at least, as most dyes are clear there.
+INFRARED_FLOOR = {
+    "skin": 0.45, "eye": 0.2, "hair": 0.09, "beard": 0.09, "cloth": 0.25,
+    "shoe": 0.12, "hat": 0.2, "glasses": 0.1, "bag": 0.15,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Samples:
     """Points of the person that pixels see. picture (N,) i64; pixel (N,) i64 in its picture's samples; face (N,) i64;
-    bary (N, 3); depth (N,) m along the axis; texels (N,) per sample by area."""
+    bary (3, N); depth (N,) m along the axis; texels (N,) per sample by area."""
 
     picture: torch.Tensor
     pixel: torch.Tensor
@@ -35,8 +43,8 @@ class Samples:
 
 @dataclass(frozen=True)
 class Surface:
-    """The person at samples. layer (N,) i64; position, normal, to_eye (N, 3) world, normal unit and facing the eye;
-    flipped (N,) bool: the back is seen; albedo (N, 3) linear; uv (N, 2)."""
+    """The person at samples. layer (N,) i64; position, normal, to_eye (3, N) world, normal unit and facing the eye;
+    flipped (N,) bool: the back is seen; albedo (3, N) linear; uv (2, N)."""
 
     layer: torch.Tensor
     position: torch.Tensor
@@ -69,8 +77,8 @@ class Scene:
 
     vertices (V, 3) f32 metres; normals (V, 3) f32 unit, smooth; faces (F, 3) i64; owner (F,) i64: each face's layer;
     corner_uvs (F, 3, 2) f32; part (F,) u8: the body's part number; kind (L,) i64 into KINDS; sheet (L,) bool;
-    gloss, roughness, bleed, infrared (L,) f32, infrared NaN where it follows from the colour; albedo (L, 3) f32
-    linear means; textures.
+    strand (L,) bool: hair and beards; gloss, roughness, bleed, infrared (L,) f32, infrared NaN where it follows from
+    the colour, infrared_floor (L,) f32 what it then is at least; textures.
     """
 
     def __init__(self, posed: Posed, device: torch.device | str = "cpu") -> None:
@@ -94,29 +102,45 @@ class Scene:
         self.bleed = torch.tensor([f.bleed for f in finishes], device=self.device)
         infrared = [float("nan") if f.infrared is None else f.infrared for f in finishes]
         self.infrared = torch.tensor(infrared, device=self.device)
+        floor = [INFRARED_FLOOR[layer.kind] for layer in layers]
+        self.infrared_floor = torch.tensor(floor, device=self.device)
+        self.strand = torch.tensor([layer.kind in STRANDS for layer in layers], device=self.device)
         # Texels that one unit of a face's texture area holds, times that area.
         edge = self.corner_uvs[:, 1:] - self.corner_uvs[:, :1]
         area = (edge[:, 0, 0] * edge[:, 1, 1] - edge[:, 0, 1] * edge[:, 1, 0]).abs() / 2
-        sheet = self.textures.color
-        self.texels = area * (sheet.height * sheet.width)[:, 0][self.owner]
+        _, height, width = self.textures.color.table[:, :, 0]
+        self.texels = area * (height * width)[self.owner]
 
     def solid(self, triangle: torch.Tensor, bary: torch.Tensor) -> torch.Tensor:
-        """Whether faces (N,) i64, counted on over several pictures, are there at bary (N, 3); (N,) bool."""
+        """Whether faces (N,) i64, counted on over several pictures, are there at bary (3, N); (N,) bool."""
         face = triangle % len(self.faces)
-        return self.textures.solid(self.owner[face], self.uv(face, bary))
+        return self.textures.solid(rows(self.owner, face), self.uv(face, bary))
 
     def uv(self, face: torch.Tensor, bary: torch.Tensor) -> torch.Tensor:
-        """Texture coordinates (N, 2) at bary (N, 3) of faces (N,)."""
-        return (self.corner_uvs[face] * bary[:, :, None]).sum(1)
+        """Texture coordinates (2, N) at bary (3, N) of faces (N,)."""
+        first, second, third = (corner.index_select(1, face) for corner in self._uv_planes)
+        return first * bary[0] + second * bary[1] + third * bary[2]
+
+    @functools.cached_property
+    def _uv_planes(self) -> torch.Tensor:
+        return self.corner_uvs.permute(1, 2, 0).contiguous()
+
+    @functools.cached_property
+    def shape_planes(self) -> torch.Tensor:
+        """Place and normal of the vertices (6, V)."""
+        return torch.cat([self.vertices, self.normals], 1).T.contiguous()
 
     @functools.cached_property
     def heights(self) -> Heights:
         """Where the person hides what."""
         cell_m = cell_for(self.vertices, self.faces)
         face, bary = spread_points(self.vertices, self.faces, SPACING_CELLS * cell_m)
-        solid = self.solid(face, bary)
-        points = (self.vertices[self.faces[face]] * bary[:, :, None]).sum(1)
-        return measure_heights(points[solid], cell_m)
+        # What has no holes is there everywhere.
+        cut = places(rows(self.cut, face))
+        solid = torch.ones_like(face, dtype=torch.bool)
+        solid.scatter_(0, cut, self.solid(rows(face, cut), bary.index_select(1, cut)))
+        points = blended(self.shape_planes[:3], corners_of(self.faces, face), bary)
+        return measure_heights(points.index_select(1, places(solid)).T.contiguous(), cell_m)
 
     @functools.cached_property
     def transport(self) -> Transport:
@@ -163,9 +187,8 @@ class Scene:
         face, bary = spread_points(self.vertices, self.faces, 0.03)
         if not len(face):
             return self.vertices.new_zeros(3)
-        layer = self.owner[face]
         blurred = torch.full((len(face),), 256.0, device=self.device)
-        return self.textures.albedo(layer, self.uv(face, bary), blurred).mean(0)
+        return self.textures.albedo(rows(self.owner, face), self.uv(face, bary), blurred).T.contiguous().mean(0)
 
 
 def transport_to(heights: Heights, points: torch.Tensor, normals: torch.Tensor) -> Transport:

@@ -26,19 +26,20 @@ class ShadowMap:
     height: torch.Tensor
 
     def lit(self, points: torch.Tensor, slack_m: torch.Tensor | float = 0.0) -> torch.Tensor:
-        """How much of the light reaches points (P, 3), (P,) f32 0..1; `slack_m` is how deep under a surface still
+        """How much of the light reaches points (3, P), (P,) f32 0..1; `slack_m` is how deep under a surface still
         counts as on it."""
         size = self.height.shape[0]
-        place = points @ self.frame.T - self.low
-        x, y = place[:, 0] / self.cell_m - 0.5, place[:, 1] / self.cell_m - 0.5
+        place = self.frame @ points - self.low[:, None]
+        x, y, height = place[0] / self.cell_m - 0.5, place[1] / self.cell_m - 0.5, place[2] + slack_m
         left, top = x.floor(), y.floor()
-        offset = torch.arange(_TAPS, device=points.device) - 1
-        columns = (left.long()[:, None] + offset).clamp(0, size - 1)
-        rows = (top.long()[:, None] + offset).clamp(0, size - 1)
-        heights = self.height.reshape(-1)[(rows[:, :, None] * size + columns[:, None]).flatten(1)]
-        free = heights <= (place[:, 2] + slack_m)[:, None]
-        weights = _tent(y - top)[:, :, None] * _tent(x - left)[:, None]
-        return (free * weights.flatten(1)).sum(1)
+        columns = [(left.int() + offset).clamp(0, size - 1) for offset in range(-1, _TAPS - 1)]
+        heights, across = self.height.reshape(-1), _tent(x - left)
+        total = torch.zeros_like(x)
+        for offset, down in zip(range(-1, _TAPS - 1), _tent(y - top), strict=True):
+            row = (top.int() + offset).clamp(0, size - 1) * size
+            for column, share in zip(columns, across, strict=True):
+                total += (heights.index_select(0, row + column) <= height) * (down * share)
+        return total
 
 
 def cast_shadow(scene: Scene, direction: torch.Tensor, size: int = SIZE_PX) -> ShadowMap:
@@ -70,6 +71,6 @@ def light_frame(direction: torch.Tensor) -> torch.Tensor:
 
 
 def _tent(share: torch.Tensor) -> torch.Tensor:
-    """Weights (P, 4) of the cells -1, 0, 1, 2 about a point `share` (P,) of the way from cell 0 to cell 1."""
+    """Weights (4, P) of the cells -1, 0, 1, 2 about a point `share` (P,) of the way from cell 0 to cell 1."""
     one = torch.ones_like(share)
-    return torch.stack([1 - share, one, one, share], 1) / 3
+    return torch.stack([1 - share, one, one, share]) / 3

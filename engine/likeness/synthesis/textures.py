@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from likeness.synthesis.figure import Layer
+from likeness.synthesis.lookup import rows
 
 # Each level halves the one before; beyond these the islands of a texture would run into each other.
 LEVELS = 5
@@ -21,35 +22,38 @@ SRGB_TO_LINEAR = np.where(_CODE <= 0.04045, _CODE / 12.92, ((_CODE + 0.055) / 1.
 class Sheet:
     """Pictures of several layers in one row of texels.
 
-    texels (N, C) u8; start, height, width (L, levels) i64: where each layer's picture lies and its size.
+    texels (C, N) u8; table (3, L, levels) i32: where each layer's picture lies, its height and its width.
     """
 
     texels: torch.Tensor
-    start: torch.Tensor
-    height: torch.Tensor
-    width: torch.Tensor
+    table: torch.Tensor
 
     def nearest(self, layer: torch.Tensor, uv: torch.Tensor) -> torch.Tensor:
-        """Texels (N, C) u8 of the first level at uv (N, 2), V up, repeating."""
-        height, width = self.height[layer, 0], self.width[layer, 0]
-        column = (uv[:, 0] * width).floor().long() % width
-        row = ((1 - uv[:, 1]) * height).floor().long() % height
-        return self.texels[self.start[layer, 0] + row * width + column]
+        """Texels (C, N) u8 of the first level at uv (2, N), V up, repeating."""
+        start, height, width = self.table[:, :, 0].index_select(1, layer)
+        column = (uv[0] * width).floor().int() % width
+        row = ((1 - uv[1]) * height).floor().int() % height
+        return self.texels.index_select(1, start + row * width + column)
 
-    def corners(self, layer: torch.Tensor, level: torch.Tensor, uv: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The four texels (N, 4, C) u8 about uv (N, 2) on a level (N,) and their weights (N, 4)."""
-        place = layer * self.start.shape[1] + level
-        start, height, width = (table.flatten()[place] for table in (self.start, self.height, self.width))
-        x, y = uv[:, 0] * width - 0.5, (1 - uv[:, 1]) * height - 0.5
+    def corners(
+        self, layer: torch.Tensor, level: torch.Tensor, uv: torch.Tensor
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """The four texels (C, N) u8 about uv (2, N) on a level (N,), each with its weight (N,)."""
+        start, height, width = self.table.flatten(1).index_select(1, layer * self.table.shape[2] + level)
+        x, y = uv[0] * width - 0.5, (1 - uv[1]) * height - 0.5
         left, top = x.floor(), y.floor()
         right_share, low_share = x - left, y - top
-        columns = torch.stack([left.long() % width, (left.long() + 1) % width], 1)
-        rows = torch.stack([top.long() % height, (top.long() + 1) % height], 1)
-        index = (start[:, None] + rows * width[:, None])[:, :, None] + columns[:, None, :]
-        across = torch.stack([1 - right_share, right_share], 1)
-        down = torch.stack([1 - low_share, low_share], 1)
-        weights = down[:, :, None] * across[:, None, :]
-        return self.texels[index.flatten(1)], weights.flatten(1)
+        for row, down in zip(_and_next(top, height), (1 - low_share, low_share), strict=True):
+            first = start + row * width
+            for column, across in zip(_and_next(left, width), (1 - right_share, right_share), strict=True):
+                yield self.texels.index_select(1, first + column), down * across
+
+
+def _and_next(place: torch.Tensor, size: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Whole numbers (N,) f32 and those after them, brought into 0..size (N,) i32 by repeating."""
+    here = place.int() % size
+    after = here + 1
+    return here, after * (after < size)
 
 
 def make_sheet(pictures: Sequence[np.ndarray], levels: int, device: torch.device | str) -> Sheet:
@@ -65,11 +69,10 @@ def make_sheet(pictures: Sequence[np.ndarray], levels: int, device: torch.device
         for level in pyramid:
             start[-1].append(position)
             position += level.shape[0] * level.shape[1]
-            flat.append(level.reshape(-1, level.shape[2]))
+            flat.append(level.reshape(-1, level.shape[2]).T)
         heights.append([level.shape[0] for level in pyramid])
         widths.append([level.shape[1] for level in pyramid])
-    tables = (torch.tensor(table, device=device, dtype=torch.int64) for table in (start, heights, widths))
-    return Sheet(torch.cat(flat), *tables)
+    return Sheet(torch.cat(flat, 1), torch.tensor([start, heights, widths], device=device, dtype=torch.int32))
 
 
 class Textures:
@@ -84,30 +87,40 @@ class Textures:
         self._known = make_sheet(
             [blank if layer.known is None else layer.known[..., None].astype(np.uint8) for layer in layers], 1, device
         )
+        self._all_known = all(layer.known is None for layer in layers)
         self._linear = torch.from_numpy(SRGB_TO_LINEAR).to(device)
         has_holes = [layer.alpha is not None and bool((layer.alpha < SOLID).any()) for layer in layers]
         self.has_holes = torch.tensor(has_holes, device=device)
 
     def albedo(self, layer: torch.Tensor, uv: torch.Tensor, texels_per_pixel: torch.Tensor) -> torch.Tensor:
-        """Linear colour (N, 3) f32 at uv (N, 2), smoothed over a pixel that covers so many texels (N,) by area."""
+        """Linear colour (3, N) f32 at uv (2, N), smoothed over a pixel that covers so many texels (N,) by area."""
         # Half a level sharper than the plain rule: bilinear lookup blurs by itself.
         level = (0.5 * torch.log2(texels_per_pixel.clamp(min=1e-6)) - 0.5).clamp(0, LEVELS - 1)
         fine = level.floor().clamp(max=LEVELS - 2)
-        share = (level - fine)[:, None]
+        share = level - fine
         return self._smooth(layer, fine.long(), uv) * (1 - share) + self._smooth(layer, fine.long() + 1, uv) * share
 
     def solid(self, layer: torch.Tensor, uv: torch.Tensor) -> torch.Tensor:
-        """Whether the layer (N,) is there at uv (N, 2), not cut out; (N,) bool."""
-        texels, weights = self._alpha.corners(layer, torch.zeros_like(layer), uv)
-        return (texels[..., 0] * weights).sum(1) >= SOLID
+        """Whether the layer (N,) is there at uv (2, N), not cut out; (N,) bool."""
+        corners = self._alpha.corners(layer, torch.zeros_like(layer), uv)
+        return _total(texels[0] * weight for texels, weight in corners) >= SOLID
 
     def known(self, layer: torch.Tensor, uv: torch.Tensor) -> torch.Tensor:
-        """Whether the colour at uv (N, 2) is truth; (N,) bool."""
-        return self._known.nearest(layer, uv)[:, 0] > 0
+        """Whether the colour at uv (2, N) is truth; (N,) bool."""
+        if self._all_known:
+            return torch.ones_like(layer, dtype=torch.bool)
+        return self._known.nearest(layer, uv)[0] > 0
 
     def _smooth(self, layer: torch.Tensor, level: torch.Tensor, uv: torch.Tensor) -> torch.Tensor:
-        texels, weights = self.color.corners(layer, level, uv)
-        return (self._linear[texels.long()] * weights[..., None]).sum(1)
+        corners = self.color.corners(layer, level, uv)
+        return _total(rows(self._linear, texels.int()) * weight for texels, weight in corners)
+
+
+def _total(parts: Iterator[torch.Tensor]) -> torch.Tensor:
+    total = next(parts)
+    for part in parts:
+        total += part
+    return total
 
 
 def _halvings(picture: torch.Tensor, levels: int) -> list[torch.Tensor]:

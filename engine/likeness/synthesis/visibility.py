@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from likeness.synthesis.lookup import rows
+
 AXES = 48
 CELL_M = 0.006
 MOST_CELLS = 400
@@ -75,7 +77,7 @@ class Heights:
         column = (right * (1 / self.cell_m)).clamp(0, size - 1).int()
         row = (up * (1 / self.cell_m)).clamp(0, size - 1).int()
         start = torch.arange(len(heights), device=heights.device, dtype=torch.int32) * (size * size)
-        return heights.reshape(-1)[start + row * size + column]
+        return rows(heights.reshape(-1), start + row * size + column)
 
 
 def cell_for(vertices: torch.Tensor, faces: torch.Tensor) -> float:
@@ -135,7 +137,7 @@ def _grown(heights: torch.Tensor) -> torch.Tensor:
 
 
 def spread_points(vertices: torch.Tensor, faces: torch.Tensor, spacing_m: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Points spread evenly over faces (F, 3), one for each spacing_m squared: their faces (P,) and bary (P, 3)."""
+    """Points spread evenly over faces (F, 3), one for each spacing_m squared: their faces (P,) and bary (3, P)."""
     corner = vertices[faces]
     cross = torch.linalg.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
     # Systematic sampling: every time the area summed so far passes a whole number, the face gets one more point.
@@ -146,4 +148,4 @@ def spread_points(vertices: torch.Tensor, faces: torch.Tensor, spacing_m: float)
     first, second = (turn * 0.7548776662466927 % 1).float(), (turn * 0.5698402909980532 % 1).float()
     over = first + second > 1
     first, second = torch.where(over, 1 - first, first), torch.where(over, 1 - second, second)
-    return face, torch.stack([1 - first - second, first, second], 1)
+    return face, torch.stack([1 - first - second, first, second])
