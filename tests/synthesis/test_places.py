@@ -149,7 +149,7 @@ def test_rays_bounded_by_a_projection_find_what_all_rays_find() -> None:
     rotation = view.camera_from_world[:3, :3]
 
     rays = torch.from_numpy((CAMERA.rays().astype(float) @ rotation).astype(np.float32))
-    free = Tracer(place.scenery, view.eye, rays, 1 / CAMERA.fx).cast(hidden=False)
+    free = Tracer(place.scenery, view.eye, rays.permute(2, 0, 1), 1 / CAMERA.fx).cast(hidden=False)
     kept = place.backdrop_depth(view)
     # Without a projection nothing is left out, so where both saw the same thing they saw it at the same place.
     same = np.isclose(free.distance.numpy(), kept, rtol=1e-4)

@@ -5,6 +5,8 @@ Lists of vectors have their components first, (3, N): what is worked out for eac
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 
@@ -37,7 +39,7 @@ def places(mask: torch.Tensor) -> torch.Tensor:
 
 def put(table: torch.Tensor, where: torch.Tensor, values: torch.Tensor) -> None:
     """Write values (..., M) into columns `where` (M,) of a table (..., T)."""
-    flat = table.view(-1, table.shape[-1])
+    flat = table.view(math.prod(table.shape[:-1]), table.shape[-1])
     for row, value in zip(flat, values.reshape(len(flat), len(where)), strict=True):
         row.scatter_(0, where, value)
 
@@ -47,7 +49,11 @@ def dot(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     return first[0] * second[0] + first[1] * second[1] + first[2] * second[2]
 
 
+def lengths(vectors: torch.Tensor) -> torch.Tensor:
+    """Of vectors (3, N): (N,)."""
+    return torch.linalg.vector_norm(vectors.T.contiguous(), dim=1)
+
+
 def unit(vectors: torch.Tensor) -> torch.Tensor:
     """Vectors (3, N) of length 1."""
-    length = torch.linalg.vector_norm(vectors.T.contiguous(), dim=1)
-    return vectors / length.clamp(min=1e-12)
+    return vectors / lengths(vectors).clamp(min=1e-12)

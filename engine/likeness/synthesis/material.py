@@ -77,7 +77,7 @@ def _sunlight(
     slack = 0.002 + bleed * 0.03 * (0.3 - cosine).clamp(0, 1)
     lifted = surface.position + surface.normal * (_LIFT_CELLS * light.shadow.cell_m)
     lit = light.shadow.lit(lifted, slack)
-    reach = bleed * tint(BLEED_COLOR, bleed)[:, None]
+    reach = bleed * tint(BLEED_COLOR, bleed)
     wrapped = ((cosine + reach) / (1 + reach)).clamp(min=0) / (1 + reach)
     shine = glossy_lobe(surface.normal, surface.to_eye, toward[:, None], gloss, roughness)
     shine = shine * cosine.clamp(min=0) * torch.pi
@@ -87,7 +87,7 @@ def _sunlight(
 def glossy_lobe(
     normal: torch.Tensor, to_eye: torch.Tensor, to_light: torch.Tensor, gloss: torch.Tensor, roughness: torch.Tensor
 ) -> torch.Tensor:
-    """Reflectance (N,) 1/sr of GGX facets with Smith's mutual shadowing; unit vectors (3, N), `to_light` also (3, 1)."""
+    """Reflectance (N,) 1/sr of GGX facets with Smith's mutual shadowing; units (3, N), `to_light` also (3, 1)."""
     half = unit(to_eye + to_light)
     light = dot(normal, to_light).clamp(1e-3, 1)
     eye = dot(normal, to_eye).clamp(1e-3, 1)

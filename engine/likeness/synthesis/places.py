@@ -103,9 +103,9 @@ class Place:
         sight = tracer.cast(hidden=False, shaded=colored)
         depth = torch.where(sight.distance < FAR_M, sight.distance, torch.zeros_like(sight.distance))
         if not colored:
-            return Look(sight.color, depth, sight.floor)
+            return Look(sight.color.permute(1, 2, 0), depth, sight.floor)
         distance = float(np.linalg.norm(view.eye - np.array([0, 1.0, 0])))
-        sight.color = sight.color * sight.color.new_tensor(self.gain)
+        sight.color = sight.color * sight.color.new_tensor(self.gain)[:, None, None]
         return Look(_defocus(sight.color, sight.distance, distance, self.focus_blur * height), depth, sight.floor)
 
     def backdrop(self, view: View) -> Floats:
@@ -204,12 +204,12 @@ def sample_environment(environment: Floats, directions: Floats) -> Floats:
 
 
 def world_rays(view: View, device: str | torch.device = "cpu") -> Tensor:
-    """Directions (H, W, 3) through the pixels in world axes, length 1 along the camera's axis."""
+    """Directions (3, H, W) through the pixels in world axes, length 1 along the camera's axis."""
     camera = view.camera
     u = (torch.arange(camera.width, device=device, dtype=torch.float32) - camera.cx) / camera.fx
     v = (torch.arange(camera.height, device=device, dtype=torch.float32) - camera.cy) / camera.fy
-    rotation = torch.tensor(view.camera_from_world[:3, :3], dtype=torch.float32, device=device)
-    return u[None, :, None] * rotation[0] + v[:, None, None] * rotation[1] + rotation[2]
+    rotation = torch.tensor(view.camera_from_world[:3, :3], dtype=torch.float32, device=device)[:, :, None, None]
+    return u * rotation[0] + v[:, None] * rotation[1] + rotation[2]
 
 
 def _project(view: View, points: NDArray) -> tuple[NDArray, NDArray]:
@@ -222,10 +222,10 @@ def _environment(scenery: Scenery) -> Floats:
     fine = 4
     row = (np.arange(ROWS * fine) + 0.5) / fine - 0.5
     column = (np.arange(COLUMNS * fine) + 0.5) / fine - 0.5
-    rays = torch.from_numpy(direction(row[:, None], column[None, :]))
+    rays = torch.from_numpy(direction(row[:, None], column[None, :])).permute(2, 0, 1)
     tracer = Tracer(scenery, np.array([0, CHEST_M, 0]), rays, np.pi / ROWS / fine)
     light = tracer.cast(hidden=True).color.clamp(min=0)
-    return avg_pool2d(light.permute(2, 0, 1)[None], fine)[0].permute(1, 2, 0).contiguous().numpy()
+    return avg_pool2d(light[None], fine)[0].permute(1, 2, 0).contiguous().numpy()
 
 
 def _mean_irradiance(environment: Floats, sun: Sun | None) -> Floats:
@@ -240,8 +240,9 @@ def _mean_irradiance(environment: Floats, sun: Sun | None) -> Floats:
 
 
 def _defocus(color: Tensor, distance: Tensor, focus_m: float, blur_px: float) -> Tensor:
-    """A picture (H, W, 3) blurred where it lies behind the person; at least enough to soften the stairs of edges."""
-    image = color.permute(2, 0, 1)[None]
+    """A picture (3, H, W) as (H, W, 3), blurred where it lies behind the person; at least enough to soften the stairs
+    of edges."""
+    image = color[None]
     soft = gaussian(image, 0.65)
     if blur_px < 0.8:
         return soft[0].permute(1, 2, 0)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from likeness.synthesis.lookup import dot
 from likeness.synthesis.surfaces import Rgb, fractal, tint
 
 Vector = tuple[float, float, float]
@@ -63,31 +64,29 @@ class Sky:
     seed: int = 0
 
     def radiance(self, directions: Tensor) -> Tensor:
-        """Light (..., 3) from unit directions (..., 3)."""
-        up = directions[..., 1]
-        rise = up.clamp(0, 1).pow(0.55)[..., None]
+        """Light (3, N) from unit directions (3, N)."""
+        up = directions[1]
+        rise = up.clamp(0, 1).pow(0.55)
         light = tint(self.horizon, up) * (1 - rise) + tint(self.zenith, up) * rise
         if self.clouds > 0:
             flat = 1 / (up.clamp(min=0) + 0.18)
-            u, v = directions[..., 0] * flat, directions[..., 2] * flat
+            u, v = directions[0] * flat, directions[2] * flat
             field_ = 0.65 * fractal(u, v, 9.0, self.seed) + 0.35 * fractal(u, v, 2.3, self.seed + 1)
-            cover = ((field_ - 0.62 + 0.3 * self.clouds) * 9).clamp(0, 1)[..., None] * min(1.0, 0.4 + self.clouds)
-            shade = (0.7 + 0.6 * fractal(u + 0.1, v + 0.1, 5.0, self.seed + 2))[..., None]
+            cover = ((field_ - 0.62 + 0.3 * self.clouds) * 9).clamp(0, 1) * min(1.0, 0.4 + self.clouds)
+            shade = 0.7 + 0.6 * fractal(u + 0.1, v + 0.1, 5.0, self.seed + 2)
             light = light * (1 - cover) + tint(self.cloud, up) * shade * cover
         if self.sun is not None:
-            near = (directions @ tint(self.sun, up)).clamp(0, 1)
-            light = (
-                light + tint(self.horizon, up) * (self.glow * (0.35 * near.pow(12) + 1.2 * near.pow(160)))[..., None]
-            )
+            near = dot(directions, tint(self.sun, up)).clamp(0, 1)
+            light = light + tint(self.horizon, up) * (self.glow * (0.35 * near.pow(12) + 1.2 * near.pow(160)))
         return self._with_skyline(light, directions)
 
     def _with_skyline(self, light: Tensor, directions: Tensor) -> Tensor:
         if self.skyline_height <= 0:
             return light
-        turn = torch.atan2(directions[..., 0], -directions[..., 2]) / (2 * np.pi)
+        turn = torch.atan2(directions[0], -directions[2]) / (2 * np.pi)
         height = self.skyline_height * (0.25 + 1.5 * fractal(turn * 6, turn * 0 + self.seed * 0.13, 6.0, self.seed + 3))
-        below = ((height - directions[..., 1]) / 0.006 + 0.5).clamp(0, 1)[..., None]
-        haze = 0.35 + 0.4 * fractal(turn * 40, directions[..., 1] * 6, 6.0, self.seed + 1)[..., None]
+        below = ((height - directions[1]) / 0.006 + 0.5).clamp(0, 1)
+        haze = 0.35 + 0.4 * fractal(turn * 40, directions[1] * 6, 6.0, self.seed + 1)
         return light * (1 - below) + (tint(self.skyline, turn) * 2 * haze + 0.12 * tint(self.horizon, turn)) * below
 
 
