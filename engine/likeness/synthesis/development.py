@@ -89,9 +89,9 @@ def _toned(light: torch.Tensor, development: Development) -> torch.Tensor:
     coded = srgb(light)
     if development.contrast != 1:
         pivot = 0.46
-        low = pivot * (coded / pivot).clamp(min=0) ** development.contrast
-        high = 1 - (1 - pivot) * ((1 - coded) / (1 - pivot)).clamp(min=0) ** development.contrast
-        coded = torch.where(coded < pivot, low, high)
+        low = coded < pivot
+        share = torch.where(low, coded / pivot, (1 - coded) / (1 - pivot)).clamp(min=0) ** development.contrast
+        coded = torch.where(low, pivot * share, 1 - (1 - pivot) * share)
     if development.saturation != 1:
         grey = (coded * torch.tensor(_LUMINANCE, device=coded.device)).sum(-1, keepdim=True)
         coded = grey + development.saturation * (coded - grey)

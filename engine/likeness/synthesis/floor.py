@@ -45,11 +45,11 @@ def floor_shade(scene: Scene, light: Light) -> FloorShade:
 
 def shaded_floor(light: Light, shade: FloorShade, points: torch.Tensor) -> torch.Tensor:
     """Share (3, N) of the undisturbed light that arrives at points (3, N) of the floor, 0..1."""
-    place = torch.stack([(points[axis] - shade.middle[k]) / FLOOR_REACH_M for k, axis in enumerate((0, 2))], 1)
+    place = torch.stack([(points[axis] - shade.middle[k]) / FLOOR_REACH_M for k, axis in enumerate((0, 2))])
     found = functional.grid_sample(
-        shade.around.permute(2, 0, 1)[None], place[None, None], mode="bilinear", align_corners=False
+        shade.around.permute(2, 0, 1)[None], place.T[None, None], mode="bilinear", align_corners=False
     )[0, :, 0]
-    inside = (1 - place.abs().amax(1)).clamp(0, 0.2) / 0.2
+    inside = (1 - place.abs().amax(0)).clamp(0, 0.2) / 0.2
     free = shade.free[:, None]
     around = found * inside + free * (1 - inside)
     if light.sun is not None and light.sun_direction is not None and light.shadow is not None:

@@ -22,6 +22,7 @@ from likeness.core.errors import LikenessError
 from likeness.core.progress import Report, quiet
 from likeness.synthesis.carving import seen_from_afar
 from likeness.synthesis.figure import Floats, Ints, Layer, Posed, concatenated
+from likeness.synthesis.lookup import places, rows
 from likeness.synthesis.raster import Projected, rasterize
 from likeness.synthesis.scene import Scene
 
@@ -194,8 +195,10 @@ def sides_in_sight(scene: Scene) -> NDArray[np.bool_]:
         )
         flat = Projected((x - low_x) * scale + 1, (y - low_y) * scale + 1, away.max() - away + 1, False)
         shown = rasterize(flat, scene.faces, SIGHT_PIXELS, SIGHT_PIXELS, cut=scene.cut, accept=scene.solid).triangle
-        hit = shown[shown >= 0].unique()
-        seen[hit, (normal[hit] @ frame[2] > 0).long()] = True
+        hit = torch.zeros(len(scene.faces), dtype=torch.bool, device=scene.device)
+        hit.scatter_(0, rows(shown.reshape(-1), places(shown.reshape(-1) >= 0)), True)
+        faces = places(hit)
+        seen.view(-1).scatter_(0, 2 * faces + (rows(normal, faces) @ frame[2] > 0), True)
     return seen.cpu().numpy()
 
 

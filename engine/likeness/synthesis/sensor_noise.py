@@ -5,6 +5,7 @@ Every function takes tensors (h, w) on one device and is deterministic by the to
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -318,5 +319,6 @@ def _separable(field: Tensor, kernel: Tensor, pad: bool = True) -> Tensor:
         field = functional.pad(field[None, None], (reach, reach, reach, reach), mode="replicate")[0, 0]
     for axis in (0, 1):
         length = field.shape[axis] - len(kernel) + 1
-        field = sum((field.narrow(axis, at, length) * weight for at, weight in enumerate(kernel)), torch.zeros(()))
+        parts = (field.narrow(axis, at, length) * weight for at, weight in enumerate(kernel))
+        field = functools.reduce(torch.add, parts)
     return field

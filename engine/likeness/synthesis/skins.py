@@ -113,7 +113,7 @@ def paint_skin(complexion: Complexion, texture: Bytes, base: Arrays, size: int =
     image = Image.fromarray(texture)
     if image.size != (size, size):
         image = image.resize((size, size), Image.Resampling.BICUBIC)
-    color = to_linear(np.asarray(image, np.float32) / 255).reshape(-1, 3)
+    color = to_linear(np.arange(256, dtype=np.float32) / 255)[np.asarray(image).reshape(-1, 3)]
     color = shift_tone(color, complexion.melanin, complexion.blood)
     cells = _skin_cells(base, size)
     color = _paint_body(color, complexion, cells)

@@ -29,9 +29,9 @@ def _fractal_tile(channel: int, device: str) -> Tensor:
 def fractal(u: Tensor, v: Tensor, period_m: float, channel: int = 0) -> Tensor:
     """Noise 0..1 with mean 0.5 at points of a plane (...), repeating after `period_m`."""
     tile = _fractal_tile(channel % 4, str(u.device))
-    at = torch.stack([u, v], -1) / period_m
+    at = torch.stack([u, v]) / period_m
     wrapped = (at - at.floor()) * (2 * TILE_PX / (TILE_PX + 1)) - TILE_PX / (TILE_PX + 1)
-    found = grid_sample(tile, wrapped.reshape(1, 1, -1, 2), mode="bilinear", align_corners=False)
+    found = grid_sample(tile, wrapped.reshape(2, -1).T[None, None], mode="bilinear", align_corners=False)
     return found.reshape(u.shape)
 
 

@@ -67,9 +67,10 @@ class Heights:
         lift_right, lift_up, raised = lift_right * side, lift_up * side, facing * side
         right, up = right - self.low[:, 0], up - self.low[:, 1]
         # The same surface is looked at from its one side along the axis, from its other side against it.
-        above = self._lookup(self.top, right + lift_right, up + lift_up) - along
-        below = along - self._lookup(self.bottom, right - lift_right, up - lift_up)
-        return 1 - ((torch.cat([above - raised, below - raised], 1)) / (SOFT_CELLS * self.cell_m)).clamp(0, 1)
+        above = self._lookup(self.top, right + lift_right, up + lift_up) - along - raised
+        below = along - self._lookup(self.bottom, right - lift_right, up - lift_up) - raised
+        hidden = torch.cat([above, below], 1).div_(SOFT_CELLS * self.cell_m).clamp_(0, 1)
+        return hidden.neg_().add_(1)
 
     def _lookup(self, heights: torch.Tensor, right: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
         """Heights (P, A) over places (P, A); the border of each map is empty and stands for all that lies beyond."""
