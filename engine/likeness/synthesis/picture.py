@@ -217,7 +217,7 @@ def _smooth_outlines(
         samples = samples_at(scene, fine, rows(inside, met))
         shaded = torch.zeros((3, len(inside)), device=scene.device)
         put(shaded, met, reflected(scene, light, samples, surface_of(scene, samples, eyes)))
-        put(fields["color"].flatten(1), where, sum(shaded.view(3, -1, supersample**2).unbind(2)) / supersample**2)
+        put(fields["color"].flatten(1), where, shaded.view(3, -1, supersample**2).mean(2))
 
 
 def _near_edges(scene: Scene, views: Sequence[View], seen: Seen) -> torch.Tensor:
