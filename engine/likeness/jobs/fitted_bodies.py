@@ -1,8 +1,8 @@
 """The body that the product itself fits to a made picture, in place of a disturbed true one.
 
-Disturbed bodies miss everywhere alike, and lie beneath the clothes; a fit lies on what was measured, clothes and all,
-and errs behind it and in hidden limbs. Networks that are given fits in use have to have seen some. Takes 3 to 4 seconds
-a view and the landmark models, so samples that want fits say so.
+Disturbed bodies miss everywhere alike; a fit keeps one distance from what was measured and errs behind it, in clothes
+and in hidden limbs. Networks that are given fits in use have to have seen some. Takes 3 to 4 seconds a view and the
+landmark models, so samples that want fits say so.
 """
 
 from __future__ import annotations
