@@ -5,8 +5,8 @@
 
 Quick: `--split val --people 4 --points 20000`. People, fits and figures are kept in the cache, so that a new row costs
 only itself; --redo measures rows anew (after a change, or with `--weights two_layer=FILE` or `anim=FILE`, which take
-the place of those that ship), --refit fits bodies anew. `--weights NAME=FILE` adds a row of another ANIM network (call
-them as in PUBLISHED).
+the place of those that ship), --refit fits bodies anew. `--weights NAME=FILE` adds a row of another ANIM network; the
+rows of the published comparison are trained and measured by `anim_rows.py`.
 Columns: `likeness.surface.evaluation.scores`.
 The test split is for reporting only. Keeps the figures in benchmarks/results/anim_SPLIT.json.
 """
@@ -19,6 +19,7 @@ import io
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,8 @@ SHOWN = (
 SHIPPED = ("two_layer", "anim")
 # ANIM's published Chamfer over that of these rows, RenderPeople and THuman2.0 (anim.md, section 6c).
 PUBLISHED = {
-    "pifu_vfe_normals": (0.93, 0.99), "ifnet_hr_normals": (0.96, 0.85), "pifu_d_normals": (0.59, 0.21),
-    "pifu_d": (0.45, 0.21),
+    "PIFu+VFE+normals": (0.93, 0.99), "IF-Net+HR+normals": (0.96, 0.85), "PIFu+D+normals": (0.59, 0.21),
+    "PIFu+D": (0.45, 0.21),
 }  # fmt: skip
 
 
@@ -110,27 +111,42 @@ def methods(weights: dict[str, Path]) -> dict[str, Method]:
     }
 
 
-def networked(net: AnimNet) -> Method:
-    """ANIM or one of its variants at 256, with the body where the network takes one and the capture has a fit."""
-    return lambda capture, fit: mesh_of(predict_anim(capture, net, None if fit is None else fit_surface(fit)))
+def networked(net: AnimNet, resolution: int = 256, bound: bool = True) -> Method:
+    """ANIM or one of its variants, with the body where the network takes one and the capture has a fit."""
+
+    def method(capture: Capture, fit: Fit | None) -> Surface:
+        body = None if fit is None else fit_surface(fit)
+        return mesh_of(predict_anim(capture, net, body, resolution=resolution, bound=bound))
+
+    return method
 
 
-def measured(options: argparse.Namespace, plan: Plan, rows: list[str]) -> Iterator[Figures]:
+@dataclass(frozen=True)
+class Scoring:
+    """points: over each surface. fits: 'fitted' or 'true' bodies; rows in `bodiless` are given none, and none has to be
+    fitted for them. redo: rows to measure anew."""
+
+    points: int = 100_000
+    fits: str = "fitted"
+    redo: tuple[str, ...] = ()
+    bodiless: frozenset[str] = frozenset()
+
+
+def measured(plan: Plan, known: dict[str, Method], rows: list[str], scoring: Scoring) -> Iterator[Figures]:
     """All figures so far, after each person."""
     found: Figures = {}
     person = -1
-    known = methods(dict(options.weights))
     for case in cases(plan):
         if case.person != person and found:
             yield found
         person = case.person
         truth: Truth | None = None
         for row in rows:
-            kept = case.folder / "scores" / f"{row}-{options.fits}-{options.points}.json"
-            if not kept.is_file() or row in options.redo:
-                truth = truth or case.truth(options.points)
+            kept = case.folder / "scores" / f"{row}-{scoring.fits}-{scoring.points}.json"
+            if not kept.is_file() or row in scoring.redo:
+                truth = truth or case.truth(scoring.points)
                 kept.parent.mkdir(exist_ok=True)
-                write_json(kept, one(known[row], case, truth, options.fits == "true"))
+                write_json(kept, one(known[row], case, truth, "none" if row in scoring.bodiless else scoring.fits))
             figures = json.loads(kept.read_text("utf-8"))
             if "refused" not in figures:
                 found[row, case.person, case.view, case.sensor] = figures
@@ -139,11 +155,11 @@ def measured(options: argparse.Namespace, plan: Plan, rows: list[str]) -> Iterat
     yield found
 
 
-def one(method: Method, case: Case, truth: Truth, true_body: bool) -> dict[str, Any]:
-    """The figures of one method on one capture, or why it gave none."""
+def one(method: Method, case: Case, truth: Truth, fits: str) -> dict[str, Any]:
+    """The figures of one method on one capture, or why it gave none. fits: 'fitted', 'true' or 'none'."""
     start = time.perf_counter()
     try:
-        fit = case.true_fit if true_body else case.fit
+        fit = None if fits == "none" else case.true_fit if fits == "true" else case.fit
         start = time.perf_counter()
         vertices, faces = method(case.capture, fit)
     except LikenessError as error:
@@ -171,11 +187,13 @@ def table(found: Figures, rows: list[str], sensor: str, views: tuple[str, ...]) 
     return lines
 
 
-def orders(found: Figures, rows: list[str], sensor: str) -> list[dict[str, Any]]:
-    """For each pair of rows and shown column the paired difference, its interval and whether an order is claimed."""
+def orders(found: Figures, rows: list[str], sensor: str, against: str | None = None) -> list[dict[str, Any]]:
+    """For each pair of rows and shown column the paired difference, its interval and whether an order is claimed.
+
+    against: a row; only pairs with it, it second."""
     out = []
     for number, first in enumerate(rows):
-        for second in rows[number + 1 :]:
+        for second in rows[number + 1 :] if against is None else [against] if first != against else []:
             for column in SHOWN:
                 ours, theirs = (_means(found, row, sensor, column) for row in (first, second))
                 if ours.keys() & theirs.keys():
@@ -191,17 +209,19 @@ def _means(found: Figures, row: str, sensor: str, column: str) -> dict[int, floa
 
 
 def ratios(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Our Chamfer of ANIM over that of the baselines beside the published ratios."""
+    """Our Chamfer of the row ANIM over that of the baselines beside the published ratios."""
     by_row = {line["row"]: line["chamfer"] for line in lines}
     return [
-        {"row": row, "ours": by_row["anim"] / by_row[row], "RenderPeople": there[0], "THuman2.0": there[1]}
+        {"row": row, "ours": round(by_row["ANIM"] / by_row[row], 3), "RenderPeople": there[0], "THuman2.0": there[1]}
         for row, there in PUBLISHED.items()
-        if "anim" in by_row and row in by_row
+        if "ANIM" in by_row and row in by_row
     ]
 
 
-def show(found: Figures, plan: Plan, rows: list[str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Print the table; return its lines and the claimed orders."""
+def show(
+    found: Figures, plan: Plan, rows: list[str], against: str | None = None
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Print the table; return its lines and the claimed orders, see `orders`."""
     lines: list[dict[str, Any]] = []
     claims: list[dict[str, Any]] = []
     for sensor in plan.sensors:
@@ -212,7 +232,7 @@ def show(found: Figures, plan: Plan, rows: list[str]) -> tuple[list[dict[str, An
         print(f"\n{sensor}, all views, cm and degrees")
         print_table([{key: line.get(key) for key in ("row", "n", *SHOWN)} for line in whole])
         print_table(ratios(whole))
-        mine = orders(found, rows, sensor)
+        mine = orders(found, rows, sensor, against)
         claims += mine
         for first, second in sorted({(c["first"], c["second"]) for c in mine}):
             pair = [c for c in mine if (c["first"], c["second"]) == (first, second) and c["order"] != "~"]
@@ -253,7 +273,8 @@ def main() -> None:
         for kept in plan.folder.glob("*/*/*/fit.json"):
             kept.unlink()
     rows = [*options.rows, *(name for name, _ in options.weights if name not in (*SHIPPED, *options.rows))]
-    for found in measured(options, plan, rows):
+    scoring = Scoring(options.points, options.fits, options.redo)
+    for found in measured(plan, methods(dict(options.weights)), rows, scoring):
         # After every person: the run is long.
         lines, claims = show(found, plan, rows)
     summary = {"people": plan.people, "fits": options.fits, "points": options.points}

@@ -136,6 +136,12 @@ def ball_mesh(rings=24, sectors=48):
     return (RADIUS * grid.reshape(-1, 3) + CENTRE).astype(np.float32), faces[area > 1e-9].astype(np.int32)
 
 
+def test_the_row_without_the_depth_loss_learns_without_it(samples, tmp_path):
+    run_train_anim(options(samples, tmp_path, steps=20, row="ANIM without L_depth", points=50))
+    told = read_table(tmp_path / "run")[-1]
+    assert told["loss"] == told["sdf"] and "depth" not in told
+
+
 def test_a_pair_becomes_a_sample():
     vertices, faces = ball_mesh()
     scan = Scan("ball", "ball", "pair", vertices, faces, np.zeros((len(faces), 3, 2), np.float32),

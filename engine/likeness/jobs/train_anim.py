@@ -43,7 +43,7 @@ from likeness.jobs.anim_samples import Makers, Plan
 from likeness.jobs.anim_slices import bring_back, joined
 from likeness.jobs.device import resolve_device
 from likeness.jobs.training import Trainer, TrainSettings, checkpoints
-from likeness.surface.anim.config import PRESETS, AnimConfig, variants
+from likeness.surface.anim.config import PRESETS, WITHOUT_DEPTH_LOSS, AnimConfig, variants
 from likeness.surface.anim.inputs import AnimInputs
 from likeness.surface.anim.losses import ON_A_GUESS, AnimTargets, LossWeights, anim_losses
 from likeness.surface.anim.network import AnimNet
@@ -249,8 +249,8 @@ def config_of(options: TrainAnimOptions) -> AnimConfig:
 
 
 def _losses(options: TrainAnimOptions, config: AnimConfig) -> LossWeights:
-    usual = ON_A_GUESS if config.explicit_back else LossWeights()
-    return options.losses or usual
+    usual = options.losses or (ON_A_GUESS if config.explicit_back else LossWeights())
+    return replace(usual, depth=0.0) if options.row == WITHOUT_DEPTH_LOSS else usual
 
 
 def _settings(options: TrainAnimOptions, device: str) -> TrainSettings:

@@ -125,11 +125,15 @@ TINY = replace(
     voxel_widths=(8, 12, 16, 16),
     head=(48, 32),
 )
+# What the rows of the comparison share: twenty of them train in an hour and a half of one core.
+ROWS = replace(SMALL, name="rows", image=96, cell_m=0.03, nodes=81, voxel_widths=(8, 16, 24, 32), head=(64, 48))
 # The two-layer network's features carry the pictures' detail: hourglasses and voxels give the context in space.
 LAYERED = replace(
     SMALL, name="layered", explicit_back=True, image=128, cell_m=0.03, nodes=81, head=(128, 96, 64), residual=False
 )
-PRESETS = {config.name: config for config in (FULL, SMALL, LAYERED, TINY)}
+PRESETS = {config.name: config for config in (FULL, SMALL, ROWS, LAYERED, TINY)}
+# A row by its loss: the network is ANIM's.
+WITHOUT_DEPTH_LOSS = "ANIM without L_depth"
 _OPTIONS = ("hull", "psdf", "visibility", "cloud", "residual", "body", "explicit_back")
 
 
@@ -159,6 +163,7 @@ def variants(config: AnimConfig) -> dict[str, AnimConfig]:
         "ANIM random codes": replace(paper, voxel_code="random"),
         "ANIM without HR": replace(paper, hr=False),
         "ANIM without normals": replace(paper, normals=False),
+        WITHOUT_DEPTH_LOSS: paper,
         **ours,
         "all options": replace(config, hull=True, psdf=True, visibility=True, cloud=True, residual=True, body=True),
         "all but body": replace(config, hull=True, psdf=True, visibility=True, cloud=True, residual=True, body=False),
