@@ -34,7 +34,7 @@ from likeness.surface.anim.predict import load_anim
 from record import keep
 
 STEPS, ITEMS, POINTS, RATE = 350, 2, 2000, 1.5e-3
-# Without the sign all rows stayed flat: |f| under 1 mm within 2 cm of the surface on both of its sides, after 350 steps.
+# Without the sign all rows stayed flat: after 350 steps |f| < 1 mm within 2 cm of the surface, inside and outside.
 LOSSES = LossWeights(sdf=1.0, near=0.0, depth=0.5, sign=1.0)
 TUNED_STEPS, TUNED_RATE = 150, 3e-4
 CELLS = 128
