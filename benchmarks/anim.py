@@ -124,12 +124,18 @@ def networked(net: AnimNet, resolution: int = 256, bound: bool = True) -> Method
 @dataclass(frozen=True)
 class Scoring:
     """points: over each surface. fits: 'fitted' or 'true' bodies; rows in `bodiless` are given none, and none has to be
-    fitted for them. redo: rows to measure anew."""
+    fitted for them. redo: rows to measure anew. form: see `scores`."""
 
     points: int = 100_000
     fits: str = "fitted"
     redo: tuple[str, ...] = ()
     bodiless: frozenset[str] = frozenset()
+    form: bool = True
+
+    @property
+    def mark(self) -> str:
+        """Of the files of figures."""
+        return f"{self.fits}-{self.points}" + ("" if self.form else "-formless")
 
 
 def measured(plan: Plan, known: dict[str, Method], rows: list[str], scoring: Scoring) -> Iterator[Figures]:
@@ -142,11 +148,12 @@ def measured(plan: Plan, known: dict[str, Method], rows: list[str], scoring: Sco
         person = case.person
         truth: Truth | None = None
         for row in rows:
-            kept = case.folder / "scores" / f"{row}-{scoring.fits}-{scoring.points}.json"
+            kept = case.folder / "scores" / f"{row}-{scoring.mark}.json"
             if not kept.is_file() or row in scoring.redo:
                 truth = truth or case.truth(scoring.points)
                 kept.parent.mkdir(exist_ok=True)
-                write_json(kept, one(known[row], case, truth, "none" if row in scoring.bodiless else scoring.fits))
+                fits = "none" if row in scoring.bodiless else scoring.fits
+                write_json(kept, one(known[row], case, truth, fits, scoring.form))
             figures = json.loads(kept.read_text("utf-8"))
             if "refused" not in figures:
                 found[row, case.person, case.view, case.sensor] = figures
@@ -155,7 +162,7 @@ def measured(plan: Plan, known: dict[str, Method], rows: list[str], scoring: Sco
     yield found
 
 
-def one(method: Method, case: Case, truth: Truth, fits: str) -> dict[str, Any]:
+def one(method: Method, case: Case, truth: Truth, fits: str, form: bool) -> dict[str, Any]:
     """The figures of one method on one capture, or why it gave none. fits: 'fitted', 'true' or 'none'."""
     start = time.perf_counter()
     try:
@@ -167,7 +174,7 @@ def one(method: Method, case: Case, truth: Truth, fits: str) -> dict[str, Any]:
     seconds = time.perf_counter() - start
     if not len(faces):
         return {"refused": "empty"}
-    return {**scores(vertices, faces, truth), "seconds": seconds}
+    return {**scores(vertices, faces, truth, form=form), "seconds": seconds}
 
 
 def table(found: Figures, rows: list[str], sensor: str, views: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -204,7 +211,9 @@ def orders(found: Figures, rows: list[str], sensor: str, against: str | None = N
 
 
 def _means(found: Figures, row: str, sensor: str, column: str) -> dict[int, float]:
-    mine = ((key[1], value[column]) for key, value in found.items() if (key[0], key[3]) == (row, sensor))
+    mine = (
+        (key[1], value.get(column, float("nan"))) for key, value in found.items() if (key[0], key[3]) == (row, sensor)
+    )
     return person_means(mine)
 
 

@@ -34,8 +34,6 @@ from likeness.surface.anim.predict import load_anim
 from record import keep
 
 STEPS, ITEMS, POINTS, RATE = 350, 2, 2000, 1.5e-3
-# Without the sign all rows stayed flat: after 350 steps |f| < 1 mm within 2 cm of the surface, inside and outside.
-LOSSES = LossWeights(sdf=1.0, near=0.0, depth=0.5, sign=1.0)
 TUNED_STEPS, TUNED_RATE = 150, 3e-4
 CELLS = 128
 
@@ -71,8 +69,15 @@ def folder_of(runs: Path, name: str) -> Path:
 
 
 def weights_of(runs: Path, name: str) -> Path:
-    """The file of a row's weights, there once it is trained to the end."""
+    """The file of a row's weights."""
     return folder_of(runs, all_rows()[name].weights_of or name) / f"anim_{ROWS.name}.safetensors"
+
+
+def done(runs: Path, name: str) -> bool:
+    """Whether a row is trained to the end of its schedule; a run that was stopped leaves weights as well."""
+    told = weights_of(runs, name).parent / "training.json"
+    steps = TUNED_STEPS if all_rows()[name].after else STEPS
+    return told.is_file() and json.loads(told.read_text("utf-8"))["steps"] >= steps
 
 
 def train(runs: Path, name: str, samples: Path, pairs: Path | None) -> None:
@@ -92,7 +97,6 @@ def train(runs: Path, name: str, samples: Path, pairs: Path | None) -> None:
         device="cpu",
         weights=weights_of(runs, row.after) if row.after else None,
         pairs=pairs if row.paired else None,
-        losses=LOSSES,
         picture_every=0,
     )
     run_train_anim(options, log=lambda line: print(f"{name}: {line}", flush=True))
@@ -115,7 +119,7 @@ def compared(options: argparse.Namespace, names: list[str]) -> None:
         known[name] = networked(net, CELLS, all_rows()[name].bound)
         if not net.config.body:
             bodiless.add(name)
-    scoring = Scoring(options.points, "fitted", options.redo, frozenset(bodiless))
+    scoring = Scoring(options.points, "fitted", options.redo, frozenset(bodiless), form=False)
     against = "ANIM" if "ANIM" in names else None
     for found in measured(plan, known, names, scoring):
         lines, claims = show(found, plan, names, against)
@@ -124,7 +128,7 @@ def compared(options: argparse.Namespace, names: list[str]) -> None:
         "items": ITEMS,
         "points": POINTS,
         "rate": RATE,
-        "losses": asdict(LOSSES),
+        "losses": asdict(LossWeights()),
         "network": ROWS.to_dict(),
     }
     whole = [line for line in lines if line["views"] == "+".join(plan.views)]
@@ -156,11 +160,11 @@ def main() -> None:
     torch.set_num_threads(1)
     for name in options.rows if options.samples is not None else ():
         row = all_rows()[name]
-        if row.weights_of or weights_of(options.runs, name).is_file() or (row.paired and options.pairs is None):
+        if row.weights_of or done(options.runs, name) or (row.paired and options.pairs is None):
             continue
         train(options.runs, name, options.samples, options.pairs)
     if options.cache is not None:
-        compared(options, [name for name in options.rows if weights_of(options.runs, name).is_file()])
+        compared(options, [name for name in options.rows if done(options.runs, name)])
 
 
 if __name__ == "__main__":

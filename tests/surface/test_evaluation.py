@@ -148,6 +148,8 @@ def test_a_narrow_handle_is_no_matter_of_pose():
 def test_a_larger_ball_reads_its_offset_everywhere():
     truth = truth_of(ball(0.30))
     found = scores(*_arrays(ball(0.31)), truth)
+    less = scores(*_arrays(ball(0.31)), truth, form=False)
+    assert set(found) - set(less) == {"handles_off", "terrace"} and less["chamfer"] == found["chamfer"]
     for key in ("p2s", "complete", "chamfer", "seen_p2s", "unseen_p2s", "unseen_complete", "p95"):
         assert found[key] == pytest.approx(1.0, abs=0.02), key
     assert found["f5"] == 0 and found["watertight"] == 1 and found["genus"] == 0 and found["handles_off"] == 0

@@ -47,14 +47,14 @@ def test_every_row_builds_and_steps(row):
 
 def test_every_loss_reaches_the_weights():
     net = net_of(replace(TINY, color=True))
-    weights = LossWeights(sdf=0, depth=0, eikonal=1, normal=1, free=1, color=1, slopes=64)
+    weights = LossWeights(sdf=0, depth=0, sign=0, eikonal=1, normal=1, free=1, color=1, slopes=64)
     terms = anim_losses(net, pair(), both(), weights)
     assert set(terms) == {"loss", "sdf", "free", "eikonal", "normal", "color"}
     terms["loss"].backward()
     assert net.head.color.last.weight.grad.abs().sum() > 0
     assert net.head.mlp.last.weight.grad.abs().sum() > 0
     alone = anim_losses(net, pair(), both(), LossWeights(depth=0))
-    assert set(alone) == {"loss", "sdf", "color"}
+    assert set(alone) == {"loss", "sdf", "sign", "color"}
 
 
 def test_losses_of_the_truth_are_none():

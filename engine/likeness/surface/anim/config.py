@@ -150,8 +150,10 @@ def variants(config: AnimConfig) -> dict[str, AnimConfig]:
     paper = faithful(config)
     pifu = replace(paper, vfe=False, hr=False, lr_direct=True)
     # explicit_back stands on another network and learns by another loss: the preset `layered`, not a row.
-    own = [option for option in _OPTIONS if option != "explicit_back"]
+    own = [option for option in _OPTIONS if option not in ("explicit_back", "cloud")]
     ours = {f"ANIM + {option}": replace(paper, **{option: True}) for option in own}  # type: ignore[arg-type]
+    # Only the hull's nodes are told how far the cloud is.
+    ours["ANIM + hull + cloud"] = replace(paper, hull=True, cloud=True)
     return {
         "PIFu+D": replace(pifu, depth=True, normals=False),
         "PIFu+D+normals": replace(pifu, depth=True),

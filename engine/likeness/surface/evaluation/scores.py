@@ -100,7 +100,9 @@ class _Both:
     to_ours: Closest
 
 
-def scores(vertices: NDArray, faces: NDArray, truth: Truth, cell_m: float | None = None) -> dict[str, float]:
+def scores(
+    vertices: NDArray, faces: NDArray, truth: Truth, cell_m: float | None = None, *, form: bool = True
+) -> dict[str, float]:
     """Figures of a surface (V, 3), (F, 3) in the truth's camera space; nothing is aligned. nan: too little to judge.
 
     p2s: surface to truth; complete: truth to surface; chamfer: the mean of both; all in cm, point to triangle. seen_,
@@ -111,7 +113,7 @@ def scores(vertices: NDArray, faces: NDArray, truth: Truth, cell_m: float | None
     iou_4view: see `normal_errors`. iou: outline in the capture. filled_pct: share of the free space within 10 cm that
     the surface fills. watertight 0 or 1; pieces without crumbs; genus of the largest; handles_off: handles too many or
     too few. terrace: see `terraces`; wave_mm where cell_m is given. unseen_p2s_PART, unseen_complete_PART,
-    normals_unseen_PART.
+    normals_unseen_PART. form: False leaves out handles_off and terrace, which take as long as all the others.
     """
     mesh = Mesh.of(vertices, faces)
     ours = spread(mesh, truth.points, seed=3)
@@ -133,8 +135,10 @@ def scores(vertices: NDArray, faces: NDArray, truth: Truth, cell_m: float | None
         "watertight": float(shape.watertight),
         "pieces": float(shape.parts),
         "genus": float(shape.genus[0]),
-        "handles_off": float(abs(handles(mesh) - truth.handles)),
     }
+    if not form:
+        return out
+    out["handles_off"] = float(abs(handles(mesh) - truth.handles))
     stepped = terraces(mesh, truth.mesh, truth.camera, truth.plain, cell_m)
     return out | {"terrace": stepped.index} | ({} if cell_m is None else {"wave_mm": 1000 * stepped.wave_m})
 
