@@ -22,7 +22,7 @@ def _add_anim(networks: Any) -> None:
     command = networks.add_parser("anim", help=text, description=text)
     command.add_argument("--out", default="build/anim/run", metavar="DIR", help="checkpoints, table, pictures, weights")
     command.add_argument("--samples", default="build/anim/samples", metavar="DIR", help="where poses lie or are made")
-    command.add_argument("--config", choices=("full", "small", "rows", "tiny"), default="full", help="size of the network")
+    command.add_argument("--config", choices=("full", "small", "rows", "tiny"), default="full", help="size")
     command.add_argument("--row", default="", metavar="NAME", help="a row of the comparison instead: 'PIFu+D', 'ANIM'")
     command.add_argument("--stage", choices=("clean", "noise"), default="noise", help="true depth, or sensors'")
     command.add_argument("--minutes", type=float, default=60.0, help="of this call")
