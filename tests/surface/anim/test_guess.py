@@ -135,6 +135,20 @@ def test_free_space_never_reaches_into_the_person():
     assert before.sum() > 50 and found[before].min() > -0.01 and np.median(found[before]) > 0.03
 
 
+def test_free_space_is_known_where_most_of_the_person_has_no_reading():
+    """As far as the sensor reaches: the rest of the mask rules nothing out."""
+    capture = CAPSULE.capture()
+    depth = capture.depth.copy()
+    rows = np.flatnonzero((depth > 0).any(1))
+    depth[: rows[len(rows) * 3 // 4]] = 0
+    free = free_space(replace(capture, depth=depth))
+    middle = (CAPSULE.a + CAPSULE.b) / 2
+    points = middle + np.random.default_rng(0).uniform(-0.6, 0.6, (20_000, 3))
+    points = points[CAPSULE.sdf(points) < 0.15]
+    found, truth = free.at(torch.from_numpy(points.astype(np.float32))).numpy(), CAPSULE.sdf(points)
+    assert found[truth < 0].max() < 0 and (found > 0.03).any()
+
+
 def test_what_stands_in_free_space_is_taken_away():
     free = free_space(CAPSULE.capture())
     blob = Capsule((-0.1, 0.0, 1.6), (-0.1, 0.0, 1.6), 0.08)

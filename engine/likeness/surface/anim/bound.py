@@ -38,7 +38,8 @@ def free_space(capture: Capture, grid_m: float = GRID_M) -> RayGrid:
     # Where a person's pixel has no reading nothing is known to be free; a jump of depth may lie a pixel off.
     seen = depth[depth > 0]
     nearest = ndimage.minimum_filter(np.where(depth > 0, depth, np.inf), 3)
-    limit = np.where(rim, nearest - max(noise, LEAST_M), np.inf)
+    before = np.where(np.isfinite(nearest), nearest - max(noise, LEAST_M), 0.0)
+    limit = np.where(rim, before, np.inf)
     limit = np.where(mask & (depth == 0), 0.0, limit)
     first = float(seen.min()) - _BEFORE_M
     count = int(np.ceil((float(np.percentile(seen, 98)) + _BEHIND_M - first) / grid_m))

@@ -67,9 +67,11 @@ class Layers:
 
     def thinned(self, pixel_m: float) -> Layers:
         """Every n-th pixel, so that they are about pixel_m wide at the person; the same where they are already."""
-        if not self.mask.any():
+        # Of readings alone (see free_space) most pixels of the mask may have none.
+        known = self.front[self.mask & (self.front > 0)]
+        if not len(known):
             return self
-        step = max(1, round(pixel_m * self.camera.fx / float(np.median(self.front[self.mask]))))
+        step = max(1, round(pixel_m * self.camera.fx / float(np.median(known))))
         c = self.camera
         keep = (slice(step // 2, None, step),) * 2
         mask = self.mask[keep]
