@@ -167,7 +167,7 @@ def guess_layers(capture: Capture, body: Body | None, network: LayerNetwork) -> 
     pictures = crop_pictures(crop, None if hits is None else (hits.first, hits.last), device)
     with torch.no_grad():
         decoded = network.decoded(features(pictures))
-        layers = both_layers(pictures, network.residuals(decoded))
+        layers = _with_mirror(pictures, both_layers(pictures, network.residuals(decoded)), network)
         layers = (_front_by_body(pictures, layers[0]), layers[1])
         near, far = (fill(layer, pictures.mask)[0].cpu().double().numpy() + crop.distance_m for layer in layers)
     near, far = (_enlarged(layer, crop.camera, view.camera) for layer in (near, far))
@@ -235,6 +235,15 @@ def _enlarged(layer: NDArray[np.float64], crop: Camera, window: Camera) -> NDArr
     return ndimage.affine_transform(
         layer, np.array(scale), offset, (window.height, window.width), order=3, mode="nearest", prefilter=False
     )
+
+
+def _with_mirror(
+    pictures: Pictures, layers: tuple[torch.Tensor, torch.Tensor], network: LayerNetwork
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Layers averaged with what the network says of the mirrored picture: people have no preferred hand, its errors do."""
+    mirrored = pictures.flipped(torch.ones(len(pictures.mask), dtype=torch.bool, device=pictures.mask.device))
+    other = both_layers(mirrored, network(features(mirrored)))
+    return (layers[0] + other[0].flip(-1)) / 2, (layers[1] + other[1].flip(-1)) / 2
 
 
 def _front_by_body(pictures: Pictures, front: torch.Tensor) -> torch.Tensor:
