@@ -178,7 +178,7 @@ def _photograph(studio: Studio, plan: Plan, index: int, name: str, folder: Path)
         chance = torch.Generator().manual_seed(int(np.random.default_rng((plan.seed, index, 99)).integers(2**62)))
         geometry = lambda seen: render(studio.scene, seen, studio.place, outputs="geometry")  # noqa: E731
         reading = simulate(geometry, view, model, chance, frame=frame)
-        _write_capture(folder / sensor, view, color.numpy(), reading.depth.numpy(), reading.mask.numpy())
+        write_capture(folder / sensor, view, color.numpy(), reading.depth.numpy(), reading.mask.numpy())
 
 
 def aimed(posed: Posed, rng: np.random.Generator, size: int, name: str) -> View:
@@ -209,7 +209,7 @@ def _true_fit(posed: Posed, view: View) -> dict[str, Any]:
     return {"pose": pose.tolist(), "betas": betas.tolist(), "translation": translation.tolist()}
 
 
-def _write_capture(folder: Path, view: View, color: np.ndarray, depth: np.ndarray, mask: np.ndarray) -> None:
+def write_capture(folder: Path, view: View, color: np.ndarray, depth: np.ndarray, mask: np.ndarray) -> None:
     building = folder.with_suffix(".part")
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir()
