@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import trimesh
 from likeness.body.model import load_default
-from likeness.surface.cloth import dressed, levelling, taut_cloth, toe_caps
+from likeness.surface.cloth import dressed, flat_back, levelling, taut_cloth, toe_caps, turned
 from likeness.surface.solve import SmoothField
 from scipy.spatial import ConvexHull
+from scipy.spatial.transform import Rotation
 
 NAMES = ("pelvis", "left_knee", "head")
 
@@ -60,3 +61,48 @@ def test_shoes_close_over_the_toes() -> None:
         depth = -(before.equations[:, :3] @ (vertices + move)[whole].T + before.equations[:, 3:]).max(axis=0)
         was = -(before.equations[:, :3] @ vertices[whole].T + before.equations[:, 3:]).max(axis=0)
         assert np.percentile(was, 95) > 0.004 and np.percentile(depth, 95) < 0.0005
+
+
+def tube() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Vertices, faces and radial directions of a trunk 0.3 m thick along y, 0.6 m high."""
+    columns, heights = 120, np.linspace(0, 0.6, 61)
+    angle = np.arange(columns) * 2 * np.pi / columns
+    out = np.stack([np.sin(angle), np.zeros(columns), np.cos(angle)], 1)
+    directions = np.tile(out, (len(heights), 1))
+    vertices = 0.15 * directions + np.repeat(heights, columns)[:, None] * [0.0, 1.0, 0.0]
+    row, column = (i.ravel() for i in np.meshgrid(np.arange(len(heights) - 1), np.arange(columns), indexing="ij"))
+    a, b = row * columns + column, row * columns + (column + 1) % columns
+    faces = np.concatenate([np.stack([a, b, b + columns], 1), np.stack([a, b + columns, a + columns], 1)])
+    return vertices, faces, directions
+
+
+def test_cloth_over_a_groove_of_the_back_follows_the_cuts_hull() -> None:
+    vertices, faces, directions = tube()
+    weights = np.tile([1.0, 0.0, 0.0], (len(vertices), 1))
+    assert np.abs(flat_back(vertices, faces, weights, NAMES)).max() < 1e-9
+    groove = 0.04 * np.exp(-((vertices[:, 0] / 0.02) ** 2))
+    split = vertices - directions * groove[:, None]
+    move = flat_back(split, faces, weights, NAMES)
+    inner = (split[:, 1] > 0.1) & (split[:, 1] < 0.45)
+    back, front = inner & (directions[:, 2] < 0), directions[:, 2] > 0.1
+    assert not move[front].any() and not move[:, :2].any()
+    # The deepest place comes back to the chord between the groove's lips, and nothing goes beyond the round trunk.
+    deepest = back & (np.abs(split[:, 0]) < 1e-6)
+    assert (move[deepest, 2] < -0.03).all()
+    radius = np.linalg.norm((split + move)[back][:, [0, 2]], axis=1)
+    assert radius.max() < 0.15 + 1e-9
+    assert radius.min() > 0.14
+    # Limbs are not the trunk's.
+    assert not flat_back(split, faces, weights[:, [1, 0, 2]], NAMES).any()
+
+
+def test_displacements_turn_with_their_bone() -> None:
+    rng = np.random.default_rng(0)
+    rest = rng.normal(size=(60, 3))
+    weights = np.repeat(np.eye(2), 30, axis=0)
+    turns = [Rotation.from_rotvec([0.3, 1.0, -0.2]), Rotation.from_rotvec([0.0, 0.0, 2.0])]
+    posed = np.concatenate([turns[k].apply(rest[30 * k : 30 * k + 30]) + [1.0, 2.0, 3.0] for k in range(2)])
+    move = rng.normal(size=(60, 3))
+    expected = np.concatenate([turns[k].apply(move[30 * k : 30 * k + 30]) for k in range(2)])
+    np.testing.assert_allclose(turned(move, rest, posed, weights), expected, atol=1e-9)
+    assert not turned(np.zeros((60, 3)), rest, posed, weights).any()

@@ -24,7 +24,7 @@ from likeness.core.progress import Report, quiet
 from likeness.core.surface import CapturedSurface
 
 from .bones import BoneCorrection
-from .cloth import dressed, levelling, taut_cloth, toe_caps
+from .cloth import dressed, flat_back, levelling, taut_cloth, toe_caps, turned
 from .correspond import Wishes, depth_wishes, joint_neighbours, outline_inside, outline_wishes
 from .depthmap import DepthMap, prepare_depth
 from .refine import DrapeMesh, body_corners, refine_long_edges, vertex_normals
@@ -46,6 +46,8 @@ OUTLINE_WEIGHT = 3.0
 MAX_STEP_M = 0.06
 # Normals are averaged over about this much for the direction in which cloth lies above the skin.
 BROAD_M = 0.03
+# Where cloth drawn over the back lies farther from the skin than this it forgets the skin.
+CREASE_M = 0.008
 # A finger is two pixels wide: what single pixels say of it bends it like wax. Hands go where the arm's bones took them.
 HAND_SAY = 0.15
 HAND_LENGTH_M = 0.08
@@ -113,9 +115,12 @@ def drape(
     weights, names = fold.weights(mesh.weights[main]), fold.joint_names
     far = None if guess is None else far_side(guess, view.camera)
     drape_job = _Drape(view, far, body, faces, _skin(fold, weights), report)
+    rest = mesh.rest[main]
+    drape_job.cover_back(turned(flat_back(rest, faces, weights, names), rest, body, weights))
     drape_job.follow_bones(
-        BoneCorrection(body, drape_job.broad_normals(), weights, joints[fold.kept], fold.parents, names)
+        BoneCorrection(drape_job.vertices, drape_job.broad_normals(), weights, joints[fold.kept], fold.parents, names)
     )
+    drape_job.dress(weights, names)
     drape_job.find_thickness()
     drape_job.bridge_hollows(weights, names)
     drape_job.move_freely()
@@ -186,7 +191,8 @@ class _Drape:
         self._field = SmoothField(body, faces)
         self._rounds = len(BONE_GATES_M) + len(THICKNESS_ROUNDS) + len(FREE_ROUNDS) + len(FINE_ROUNDS)
         self._done = 0
-        self._thickness, self._misfit, self._misfit_weight, self._dressed = np.zeros((4, len(body)))
+        self._thickness, self._dressed = np.zeros((2, len(body)))
+        self._cover = np.zeros_like(body)
 
     def broad_normals(self) -> np.ndarray:
         """(V, 3) unit normals of the body at large.
@@ -196,6 +202,16 @@ class _Drape:
         normals = vertex_normals(self.vertices, self._faces)
         broad = self._field.solve(normals, np.ones(len(normals)), BROAD_M) + 1e-3 * normals
         return broad / np.linalg.norm(broad, axis=1, keepdims=True)
+
+    def cover_back(self, flat: np.ndarray) -> None:
+        """Draw cloth over the back before it gets any thickness: in a cleft that would push its walls through each
+        other. flat (V, 3): from the body to such cloth."""
+        laid = self.vertices + flat
+        # The walls of a cleft stand so near to each other that all they would keep of their own is a crease.
+        deep = np.linalg.norm(flat, axis=1) > CREASE_M
+        patch = self._field.solve(laid, np.where(deep, 0.0, 1e3), length=BROAD_M)
+        self._cover = np.where(deep[:, None], patch, laid) - self.vertices
+        self.vertices = self._body = self.vertices + self._cover
 
     def follow_bones(self, bones: BoneCorrection) -> None:
         """Shift and turn whole limbs, and give each the thickness of cloth that goes with that."""
@@ -209,6 +225,18 @@ class _Drape:
             self.vertices = bones.follow(self._field.area, [depth, _scaled(outline, OUTLINE_WEIGHT)])
         self._thickness = bones.thickness()
 
+    def dress(self, weights: np.ndarray, names: Sequence[str]) -> None:
+        """Find where the person wears something; elsewhere take the cover off the back.
+
+        weights (V, J), names of the joints.
+        """
+        gate = THICKNESS_ROUNDS[0][1]
+        depth, _ = self._wishes(vertex_normals(self.vertices, self._faces), gate, gate)
+        misfit = np.abs(np.sum(depth.normal * depth.move, axis=1))
+        self._dressed = dressed(misfit, depth.weight, weights, names)
+        off = (1 - self._dressed)[:, None] * self._cover
+        self.vertices, self._body = self.vertices - off, self._body - off
+
     def find_thickness(self) -> None:
         """Grow cloth along the normals: one smooth scalar field, so that what sides and front show reaches the back."""
         base, normals = self.vertices, self.broad_normals()
@@ -218,9 +246,6 @@ class _Drape:
             current = vertex_normals(self.vertices, self._faces)
             depth, outline = self._wishes(current, gate, reach)
             far = self._far_wishes(current, gate)
-            if not self._misfit_weight.any():
-                self._misfit = np.abs(np.sum(depth.normal * depth.move, axis=1))
-                self._misfit_weight = depth.weight
             want, weight = np.zeros(len(base)), np.zeros(len(base))
             for wish, factor, least in ((depth, 1.0, 0.3), (outline, OUTLINE_WEIGHT, 0.5), (far, 1.0, 0.3)):
                 cosine = np.sum(normals * wish.normal, axis=1)
@@ -242,9 +267,7 @@ class _Drape:
         normals = self.broad_normals()
         hollows, bulges = taut_cloth(self.vertices, normals, self._field)
         height = hollows + levelling(self._thickness, weights, names) * bulges
-        share = dressed(self._misfit, self._misfit_weight, weights, names)
-        self._dressed = share
-        self.vertices = self.vertices + (share * height)[:, None] * normals
+        self.vertices = self.vertices + (self._dressed * height)[:, None] * normals
 
     def cap_toes(self, weights: np.ndarray, names: Sequence[str]) -> None:
         """Close shoes over the toes: last, since what is stretched over the gaps would fold in any later round."""

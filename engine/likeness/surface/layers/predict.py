@@ -240,7 +240,7 @@ def _enlarged(layer: NDArray[np.float64], crop: Camera, window: Camera) -> NDArr
 def _with_mirror(
     pictures: Pictures, layers: tuple[torch.Tensor, torch.Tensor], network: LayerNetwork
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Layers averaged with what the network says of the mirrored picture: people have no preferred hand, its errors do."""
+    """Layers averaged with those of the mirrored picture: people have no preferred hand, the network's errors do."""
     mirrored = pictures.flipped(torch.ones(len(pictures.mask), dtype=torch.bool, device=pictures.mask.device))
     other = both_layers(mirrored, network(features(mirrored)))
     return (layers[0] + other[0].flip(-1)) / 2, (layers[1] + other[1].flip(-1)) / 2
