@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..core.capture import Capture
 from ..core.progress import Report, part, quiet
+from ..surface.color.predict import FarSide
 from .atlas import Texels, pad, rasterize
+from .far import head_trusted, wanted
 from .fill import Overrides, Profiles, RestBody, read_overrides, read_profiles
 from .geometry import vertex_normals
 from .limbs import REGIONS
 from .photo import Photo, read_photo
+from .texture import bilinear
 
 _CHUNK = 1 << 18
 
@@ -33,13 +36,14 @@ def bake(
     corner_uvs: np.ndarray,
     body: RestBody,
     *,
+    far: FarSide | None = None,
     size: int,
     report: Report = quiet,
 ) -> Baked:
     """Bake the capture's picture onto the atlas.
 
     captured: (V, 3) the surface in the capture's camera space, metres. corner_uvs: (F, 3, 2), V up.
-    size: texels a side.
+    far: guessed colours of the far side. size: texels a side.
     """
     report(0.0, "Reading the picture")
     photo = read_photo(capture, captured, body.faces, body.regions, body.cheeks)
@@ -48,7 +52,11 @@ def bake(
     report(0.08, "Guessing what the picture hides")
     profiles = read_profiles(photo, body)
     report(0.12, "Guessing what the picture hides")
-    painter = _Painter(photo, body, captured, normals, profiles, read_overrides(photo, captured, visible, body))
+    last = photo.last(captured, normals) * wanted(body) if far is not None else np.zeros(len(captured), np.float32)
+    overrides = read_overrides(photo, captured, visible, body, last)
+    painter = _Painter(photo, body, captured, normals, profiles, overrides, None)
+    if far is not None:
+        painter = painter.guided(far, visible)
     report(0.16, "Laying out the texture")
     texels = rasterize(corner_uvs, size)
     flat = np.zeros((size * size, 3), np.uint8)
@@ -78,6 +86,7 @@ class _Painter:
     normals: np.ndarray
     profiles: Profiles
     overrides: Overrides
+    far: FarSide | None
 
     def texels(self, texels: Texels, rows: slice) -> tuple[np.ndarray, np.ndarray]:
         """(N, 3) f32 colours 0..255 and (N,) visibility of these texels."""
@@ -100,18 +109,33 @@ class _Painter:
         colour = guess + visible[:, None] * (self.photo.colours(self.captured) - guess)
         return np.clip(colour + 0.5, 0, 255).astype(np.uint8)
 
+    def guided(self, far: FarSide, visible: np.ndarray) -> _Painter:
+        """The same with the network's far side where it is trusted; visible (V,)."""
+        rules, told = self._guess(self.captured, self._table()), _told(far, self.captured)
+        trusted = head_trusted(self.body, visible, self.overrides.far, rules, told)
+        return replace(self, far=far, overrides=replace(self.overrides, far=self.overrides.far * trusted))
+
     def _table(self) -> np.ndarray:
-        """(V, 3 + R + 5) f32: what _guess reads of each vertex."""
+        """(V, 3 + R + 6) f32: what _guess reads of each vertex."""
         extra = self.overrides
-        columns = [self.body.positions, self.body.regions, extra.colour, extra.share, extra.depth]
+        columns = [self.body.positions, self.body.regions, extra.colour, extra.share, extra.depth, extra.far]
         return np.column_stack(columns).astype(np.float32)
 
     def _guess(self, points: np.ndarray, table: np.ndarray) -> np.ndarray:
-        """Captured points (N, 3) and their rest position, regions, override colour, share and depth -> (N, 3)."""
+        """Captured points (N, 3) and their rest position, regions, override colour, share, depth, far -> (N, 3)."""
         regions = table[:, 3 : 3 + len(REGIONS)]
-        colour, share, depth = table[:, -5:-2], table[:, -2:-1], table[:, -1]
+        colour, share, depth, far = table[:, -6:-3], table[:, -3:-2], table[:, -2], table[:, -1]
         guess = np.zeros((len(points), 3), np.float32)
-        near, far = np.nonzero(depth < 0.99)[0], np.nonzero(depth > 0.01)[0]
+        near, deep = np.nonzero(depth < 0.99)[0], np.nonzero(depth > 0.01)[0]
         guess[near] = self.photo.suggestion(points[near], regions[near]) * (1 - depth[near, None])
-        guess[far] += self.profiles.at(table[far, :3], regions[far]) * depth[far, None]
-        return guess + share * (colour - guess)
+        guess[deep] += self.profiles.at(table[deep, :3], regions[deep]) * depth[deep, None]
+        guess += share * (colour - guess)
+        if self.far is not None:
+            rows = np.nonzero(far > 0.003)[0]
+            guess[rows] += far[rows, None] * (_told(self.far, points[rows]) - guess[rows])
+        return guess
+
+
+def _told(far: FarSide, points: np.ndarray) -> np.ndarray:
+    """(N, 3) f32 0..255: the far side's colours at points (N, 3) in the capture's camera space."""
+    return bilinear(far.color, far.camera.project(points))

@@ -24,6 +24,7 @@ from ..core.progress import Report, part, quiet
 from ..core.skinning import joint_transforms, skin, strongest
 from ..core.surface import CapturedSurface
 from .bake import Baked, bake
+from .far import far_side
 from .fill import RestBody
 from .geometry import vertex_normals
 from .glb import write_glb
@@ -90,7 +91,9 @@ def build_avatar(
     with watch.stage("bake"):
         body = rest_body(skinned, surface, model, fit)
         assert surface.corner_uvs is not None
-        baked = bake(capture, surface.vertices, surface.corner_uvs, body, size=size, report=part(report, 0.1, 0.75))
+        painting = part(report, 0.1, 0.75)
+        far = far_side(capture, model, fit)
+        baked = bake(capture, surface.vertices, surface.corner_uvs, body, far=far, size=size, report=painting)
     avatar = Avatar(
         name=name,
         method=method,

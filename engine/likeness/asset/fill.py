@@ -163,18 +163,23 @@ def _outwards(region: str) -> bool:
 
 @dataclass(frozen=True)
 class Overrides:
-    """Per vertex: colour (V, 3) f32 0..255 that the head wants, by how much (`share`), and `depth` into the unseen.
+    """Per vertex: colour (V, 3) f32 0..255 that the head wants, by how much (`share`), `depth` into the unseen, and how
+    much it is of the far side (`far`).
 
-    share and depth (V,) f32 0..1 are 0 at seen vertices and fade in over a few centimetres, so that no seam shows.
+    share, depth and far (V,) f32 0..1 are 0 at seen vertices and fade in over a few centimetres, so that no seam shows.
     """
 
     colour: np.ndarray
     share: np.ndarray
     depth: np.ndarray
+    far: np.ndarray
 
 
-def read_overrides(photo: Photo, captured: np.ndarray, visible: np.ndarray, body: RestBody) -> Overrides:
-    """captured (V, 3) camera space, visible (V,) 0..1 -> Overrides."""
+def read_overrides(
+    photo: Photo, captured: np.ndarray, visible: np.ndarray, body: RestBody, last: np.ndarray
+) -> Overrides:
+    """captured (V, 3) camera space; visible, last (V,) 0..1: how well the picture shows a vertex, and how far it is on
+    the person's far side, whose colours somebody else guesses -> Overrides."""
     colour = photo.suggestion(captured, body.regions)
     share = np.zeros(len(captured))
     seen = visible > _SEEN
@@ -182,9 +187,10 @@ def read_overrides(photo: Photo, captured: np.ndarray, visible: np.ndarray, body
     _head(photo, seen, body, colour, share)
     depth = _faded(np.ones((len(share), 1)), seen, body, _FADE_M)[:, 0]
     # Colours are smoothed along with their share: hair meets skin softly.
-    smooth = _faded(np.column_stack([share, share[:, None] * colour]), seen, body, _HEAD_FADE_M)
-    mixed = np.where(smooth[:, :1] > 1e-4, smooth[:, 1:] / np.maximum(smooth[:, :1], 1e-4), colour)
-    return Overrides(np.clip(mixed, 0, 255).astype(np.float32), np.clip(smooth[:, 0], 0, 1), depth)
+    smooth = _faded(np.column_stack([share, last, share[:, None] * colour]), seen, body, _HEAD_FADE_M)
+    mixed = np.where(smooth[:, :1] > 1e-4, smooth[:, 2:] / np.maximum(smooth[:, :1], 1e-4), colour)
+    share, far = np.clip(smooth[:, :2], 0, 1).T
+    return Overrides(np.clip(mixed, 0, 255).astype(np.float32), share, depth, far)
 
 
 def _head(photo: Photo, seen: np.ndarray, body: RestBody, colour: np.ndarray, share: np.ndarray) -> None:

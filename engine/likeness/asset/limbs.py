@@ -22,6 +22,10 @@ REGIONS = (
 #: The region on the other side, itself for head and torso.
 MIRRORED = (0, 1, 3, 2, 5, 4, 7, 6, 9, 8)
 
+#: Regions that do not tell left from right.
+PAIRED = ("head", "torso", "arm", "hand", "leg", "foot")
+_PAIR = np.array([next(i for i, word in enumerate(PAIRED) if word in name) for name in REGIONS])
+
 _WORDS = (
     ("head", ("neck", "head", "jaw", "eye")),
     ("arm", ("shoulder", "elbow")),
@@ -58,6 +62,11 @@ def region_weights(skin_joints: np.ndarray, skin_weights: np.ndarray, joint_name
     for k in range(skin_joints.shape[1]):
         np.add.at(out, (rows, region[skin_joints[:, k]]), skin_weights[:, k])
     return out
+
+
+def paired(regions: np.ndarray) -> np.ndarray:
+    """Shares (V, 10) in REGIONS -> (V, 6) f32 in PAIRED: left and right together."""
+    return np.stack([regions[:, index == _PAIR].sum(1) for index in range(len(PAIRED))], 1).astype(np.float32)
 
 
 def joint_share(skin_joints: np.ndarray, skin_weights: np.ndarray, joints: Sequence[int]) -> np.ndarray:

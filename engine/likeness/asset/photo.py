@@ -25,7 +25,9 @@ _SKIN_HUE = 0.04
 _LAYER_HEIGHT_PX = 400
 _MEDIAN_SHARE = 0.03
 _FACING_LOW, _FACING_HIGH = 0.10, 0.32
+_AWAY_LOW, _AWAY_HIGH = -0.05, 0.25
 _SKIN_DEEP_M = 0.012
+_BEYOND_M = 20.0
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,16 @@ class Photo:
         kept = np.zeros(len(points), np.float32)
         kept[rows] = out[rows] * trust * ~hidden
         return kept
+
+    def last(self, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
+        """(N, 3) surface points and unit normals -> (N,) f32 0..1: how far they look away with nothing behind them."""
+        distance = np.linalg.norm(points, axis=1)
+        away = points / np.maximum(distance, 1e-9)[:, None]
+        out = ramp(np.einsum("nk,nk->n", normals, away), _AWAY_LOW, _AWAY_HIGH)
+        rows = np.nonzero(out > 0)[0]
+        start = points[rows] + normals[rows] * 0.003 + away[rows] * _SKIN_DEEP_M
+        out[rows] *= ~self.scene.blocked(start, away[rows], np.full(len(rows), _BEYOND_M))
+        return out
 
     def colours(self, points: np.ndarray) -> np.ndarray:
         """(N, 3) points in camera space -> (N, 3) f32 sRGB 0..255 of the picture there."""

@@ -44,7 +44,7 @@ class LayerViews:
         # Torch indexes no u16.
         arrays["thickness"] = arrays["thickness"].astype(np.int32)
         self.tensors = {name: torch.from_numpy(values).to(self.device) for name, values in arrays.items()}
-        self._first, self._needed = _boxes(arrays["mask"])
+        self._first, self._needed = boxes(arrays["mask"])
         #: Views from narrow to wide: neighbours share a window.
         self.by_size = np.lexsort(self._needed.T)
         self._drawn = np.repeat(self.by_size, np.where(arrays["fitted"][self.by_size], FITTED_TIMES, 1))
@@ -106,7 +106,7 @@ class LayerViews:
         return out
 
 
-def _boxes(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def boxes(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """First row and column (N, 2) of the windows that hold masks (N, H, W) with a margin, and their sizes (N, 2)."""
     first, needed = [], []
     for axis in (2, 1):

@@ -1,4 +1,4 @@
-"""The two-layer network: a small U-Net that says where each ray leaves the person for the last time."""
+"""A small U-Net on a crop's pixels, and the two-layer network: where each ray leaves the person for the last time."""
 
 from __future__ import annotations
 
@@ -50,35 +50,33 @@ class _Block(nn.Module):
         return x + out if self.residual else out
 
 
-class LayerNetwork(nn.Module):
-    """Features (B, CHANNELS, H, W) f32 -> residuals (B, 2, H, W) f32 metres, added to the front and to the first
-    guess of the back.
+class UNet(nn.Module):
+    """Features (B, channels, H, W) f32 -> outputs (B, outputs, H, W); H and W are multiples of fold * 2^(levels - 1).
 
-    H and W are multiples of fold * 2^(levels - 1).
+    The last convolution starts at zero: the untrained network says nothing.
     """
 
-    def __init__(self, settings: NetworkSettings | None = None) -> None:
+    def __init__(self, channels: int, outputs: int, settings: NetworkSettings) -> None:
         super().__init__()
-        self.settings = s = settings or NetworkSettings()
+        self.settings = s = settings
         widths, g = s.widths, s.groups
         self.stem = nn.Sequential(
-            nn.PixelUnshuffle(s.fold), _Block(CHANNELS * s.fold**2, widths[0], g), _Block(widths[0], widths[0], g)
+            nn.PixelUnshuffle(s.fold), _Block(channels * s.fold**2, widths[0], g), _Block(widths[0], widths[0], g)
         )
         self.down = nn.ModuleList(nn.Sequential(_Block(a, b, g, 2), _Block(b, b, g)) for a, b in pairwise(widths))
         self.narrow = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(widths))
         self.up = nn.ModuleList(nn.Sequential(_Block(2 * a, a, g), _Block(a, a, g)) for a in widths[:-1])
-        self.head = nn.Conv2d(widths[0], 2 * s.fold**2, 3, 1, 1)
+        self.head = nn.Conv2d(widths[0], outputs * s.fold**2, 3, 1, 1)
         assert self.head.bias is not None
-        # The untrained network is the first guess: the body, or naive inflation.
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
     def forward(self, features: Tensor) -> Tensor:
-        return self.residuals(self.decoded(features))
+        return self.unfolded(self.decoded(features))
 
-    def residuals(self, decoded: Tensor) -> Tensor:
-        """What `decoded` gave -> residuals (B, 2, H, W) f32 metres."""
-        return UNIT_M * functional.pixel_shuffle(self.head(decoded).float(), self.settings.fold)
+    def unfolded(self, decoded: Tensor) -> Tensor:
+        """What `decoded` gave -> outputs (B, outputs, H, W) f32."""
+        return functional.pixel_shuffle(self.head(decoded).float(), self.settings.fold)
 
     def decoded(self, features: Tensor) -> Tensor:
         """The last features (B, widths[0], H / fold, W / fold)."""
@@ -91,3 +89,19 @@ class LayerNetwork(nn.Module):
             wide = functional.interpolate(self.narrow[level](x), scale_factor=2.0, mode="nearest")
             x = self.up[level](torch.cat([wide, passed[level]], 1))
         return x
+
+
+class LayerNetwork(UNet):
+    """Features (B, CHANNELS, H, W) f32 -> residuals (B, 2, H, W) f32 metres, added to the front and to the first
+    guess of the back: untrained, it is that guess, the body or naive inflation.
+    """
+
+    def __init__(self, settings: NetworkSettings | None = None) -> None:
+        super().__init__(CHANNELS, 2, settings or NetworkSettings())
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.residuals(self.decoded(features))
+
+    def residuals(self, decoded: Tensor) -> Tensor:
+        """What `decoded` gave -> residuals (B, 2, H, W) f32 metres."""
+        return UNIT_M * self.unfolded(decoded)

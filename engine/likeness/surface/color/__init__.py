@@ -1,0 +1,1 @@
+"""The colours of a person's far side, guessed from the picture of the near one."""
