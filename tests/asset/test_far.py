@@ -11,11 +11,13 @@ pytest.importorskip("torch")
 
 from likeness.asset.bake import Baked, bake
 from likeness.asset.build import rest_body, unposed
-from likeness.asset.far import far_side, head_trusted, marks_of, wanted
+from likeness.asset.far import far_side, marks_of, trusted, wanted
 from likeness.asset.fill import RestBody
 from likeness.asset.geometry import edges, vertex_normals
 from likeness.surface.color.looks import MARKS
 from likeness.surface.color.predict import FarSide
+
+from .conftest import HAIR
 
 GREEN = (20, 220, 60)
 
@@ -40,14 +42,15 @@ def test_what_looks_away_takes_the_guess_and_what_is_seen_keeps_the_picture(plai
     points = scene.surface.vertices
     facing = np.einsum("vk,vk->v", vertex_normals(points, scene.surface.faces), -points)
     facing /= np.linalg.norm(points, axis=1)
-    green = np.abs(baked.vertex_colors.astype(int) - GREEN).max(1) < 12
+    old, new = rules.vertex_colors.astype(float), baked.vertex_colors.astype(float)
+    share = np.linalg.norm(new - old, axis=1) / np.linalg.norm(np.array(GREEN) - old, axis=1)
     asked = (wanted(body) > 0.99) & (body.regions[:, 0] < 0.01)
-    # Some arms and feet hide others: nine tenths of what looks away is the last that its rays leave.
-    assert green[asked & (facing < -0.6)].mean() > 0.9
-    assert not green[facing > 0.1].any()
-    # Hems of trousers, and hands that may be in their pockets, are the rules' matter.
-    theirs = (body.regions[:, 4:8].max(1) > 0.99) & (body.regions[:, 8:].max(1) < 0.01)
-    np.testing.assert_array_equal(baked.vertex_colors[theirs], rules.vertex_colors[theirs])
+    behind = asked & (facing < -0.6)
+    # Thin limbs are never far from what is seen, whence the guess fades in.
+    assert behind.sum() > 50 and np.median(share[behind]) > 0.6 and share[behind].min() > 0.2
+    # Hems, and hands that may be in their pockets, are the rules' matter; a collar's width fades.
+    theirs = wanted(body) == 0
+    assert theirs.any() and np.abs(new - old)[theirs].max() < 8
     shown = rules.visible > 0.99
     np.testing.assert_array_equal(baked.vertex_colors[shown], rules.vertex_colors[shown])
     np.testing.assert_array_equal(baked.visible, rules.visible)
@@ -72,11 +75,11 @@ def test_a_head_without_the_hair_that_the_rules_found_is_theirs(plain) -> None:
     head = body.regions[:, 0]
     far, rules = np.ones(len(head)), np.full((len(head), 3), 60.0)
     for change, kept in ((-40, 1.0), (0, 1.0), (30, 0.0)):
-        trusted = head_trusted(body, baked.visible, far, rules, rules + change)
-        np.testing.assert_allclose(trusted, 1 - head * (1 - kept), atol=1e-6)
-    # And whoever looks away: nothing of the face is seen.
+        found = trusted(body, baked.visible, far, rules, rules + change)
+        np.testing.assert_allclose(found, 1 - head * (1 - kept), atol=1e-6)
+    # And of whoever looks away: nothing of the face is seen.
     unseen = np.where(body.cheeks > 0, 0, baked.visible)
-    np.testing.assert_allclose(head_trusted(body, unseen, far, rules, rules - 40), 1 - head, atol=1e-6)
+    assert not trusted(body, unseen, far, rules, rules - 40).any()
 
 
 def test_no_second_face_and_the_persons_own_colours(plain) -> None:
@@ -86,12 +89,15 @@ def test_no_second_face_and_the_persons_own_colours(plain) -> None:
     baked, _ = painted(scene, far)
     colours = baked.vertex_colors.astype(float)
     x, y, z = body.positions.T
-    middle = np.median(z[body.skull > 0.9])
-    skull = (body.skull > 0.9) & (z < middle - 0.03) & (y > body.chin[1] + 0.09)
-    assert skull.sum() > 50
-    assert colours[skull].std(0).max() < 30
-    front = (body.skull > 0.9) & (z > middle + 0.05)
-    assert colours[skull].mean() < colours[front].mean() - 60
+    nose = scene.model.rest(scene.fit.betas)[0][scene.model.landmark_vertices["nose"]]
+    skull_z = z[body.skull > 0.9]
+    middle = 0.5 * (skull_z.min() + skull_z.max())
+    behind = (body.skull > 0.9) & (z < middle - 0.02) & (y > nose[1] + 0.05)
+    assert behind.sum() > 50
+    assert np.abs(np.median(colours[behind], axis=0) - HAIR).max() < 40
+    # The eyes' green is on no other side of the head.
+    greenish = (colours[:, 1] > colours[:, 0] + 5) & (body.skull > 0.9)
+    assert greenish.any() and not greenish[z < middle].any()
     chest = (np.hypot(x, y - 0.3) < 0.05) & (z < -0.05) & (body.regions[:, 1] > 0.9)
     shirt = np.median(colours[chest], axis=0)
     assert shirt[0] > 130 and shirt[1] < 90, shirt

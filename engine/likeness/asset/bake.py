@@ -10,7 +10,7 @@ from ..core.capture import Capture
 from ..core.progress import Report, part, quiet
 from ..surface.color.predict import FarSide
 from .atlas import Texels, pad, rasterize
-from .far import head_trusted, wanted
+from .far import trusted, wanted
 from .fill import Overrides, Profiles, RestBody, read_overrides, read_profiles
 from .geometry import vertex_normals
 from .limbs import REGIONS
@@ -112,8 +112,8 @@ class _Painter:
     def guided(self, far: FarSide, visible: np.ndarray) -> _Painter:
         """The same with the network's far side where it is trusted; visible (V,)."""
         rules, told = self._guess(self.captured, self._table()), _told(far, self.captured)
-        trusted = head_trusted(self.body, visible, self.overrides.far, rules, told)
-        return replace(self, far=far, overrides=replace(self.overrides, far=self.overrides.far * trusted))
+        kept = self.overrides.far * trusted(self.body, visible, self.overrides.far, rules, told)
+        return replace(self, far=far, overrides=replace(self.overrides, far=kept))
 
     def _table(self) -> np.ndarray:
         """(V, 3 + R + 6) f32: what _guess reads of each vertex."""

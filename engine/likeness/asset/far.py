@@ -1,7 +1,7 @@
 """The far side's colours as the colour network guesses them, and where they are better than the rules of fill.py.
 
-Measured and looked at on people of the val split (docs/anim.md): the network knows hair from skin, necks and sleeves,
-and wears no bands; the rules know hems of shirts and trousers to the centimetre, and hands in pockets.
+Measured and looked at on people of the val split (docs/anim.md): of people who face the camera the network knows heads
+and feet better; the rules know hems to the centimetre, and neither is claimed to be better on chests.
 """
 
 from __future__ import annotations
@@ -20,10 +20,6 @@ from .fill import RestBody
 from .limbs import PAIRED, paired, region_weights
 from .photo import ramp
 
-# Hems hang from the crotch up to here, metres in the rest pose; the network begins above.
-_HEMS_M = (0.22, 0.34)
-# Prints tint its backs, the rules' have bands: on chests the mean of both is better than either.
-_CHEST = 0.6
 # Where it would make the hidden head lighter than the rules by more than this (of 255), they have found hair that it
 # has not.
 _LIGHTER = (4.0, 12.0)
@@ -32,25 +28,24 @@ _MANY = 20
 
 
 def wanted(body: RestBody) -> NDArray[np.float32]:
-    """(V,) f32 0..1: where on the body the network is asked: heads, chests, arms and feet."""
+    """(V,) f32 0..1: where on the body the network is asked: heads and feet."""
     shares = paired(body.regions)
-    head, torso, arm, foot = (shares[:, PAIRED.index(name)] for name in ("head", "torso", "arm", "foot"))
-    high = ramp(body.positions[:, 1], body.crotch + _HEMS_M[0], body.crotch + _HEMS_M[1])
-    return (head + arm + _CHEST * torso * high + foot).astype(np.float32)
+    return shares[:, PAIRED.index("head")] + shares[:, PAIRED.index("foot")]
 
 
-def head_trusted(body: RestBody, visible: NDArray, far: NDArray, rules: NDArray, told: NDArray) -> NDArray[np.float32]:
-    """(V,) f32 0..1: the head's part of `far` (V,) that stays; all of what is no head.
+def trusted(body: RestBody, visible: NDArray, far: NDArray, rules: NDArray, told: NDArray) -> NDArray[np.float32]:
+    """(V,) f32 0..1: the part of `far` (V,) that stays.
 
     visible (V,): how well the picture shows a vertex; rules, told (V, 3) 0..255: its colours by either.
     """
-    head = paired(body.regions)[:, PAIRED.index("head")]
-    mine, cheeks = far * head > 0.5, body.cheeks > 0.5
-    kept = 0.0
+    cheeks = body.cheeks > 0.5
     # Whoever looks away has a face on the far side, and the rules know to leave it plain.
-    if cheeks.any() and visible[cheeks].mean() > _FACE_SEEN and mine.sum() >= _MANY:
-        kept = 1 - float(ramp((told - rules)[mine].mean(), *_LIGHTER))
-    return (1 - head * (1 - kept)).astype(np.float32)
+    if not cheeks.any() or visible[cheeks].mean() < _FACE_SEEN:
+        return np.zeros(len(far), np.float32)
+    head = paired(body.regions)[:, PAIRED.index("head")]
+    mine = far * head > 0.5
+    lighter = float((told - rules)[mine].mean()) if mine.sum() >= _MANY else 0.0
+    return (1 - head * ramp(np.array(lighter), *_LIGHTER)).astype(np.float32)
 
 
 def far_side(capture: Capture, model: BodyModel, fit: Fit, network: ColorNetwork | None = None) -> FarSide:
