@@ -8,7 +8,7 @@ only itself; --redo measures rows anew (after a change, or with `--weights two_l
 the place of those that ship), --refit fits bodies anew. `--weights NAME=FILE` adds a row of another ANIM network; the
 rows of the published comparison are trained and measured by `anim_rows.py`.
 Columns: `likeness.surface.evaluation.scores`.
-The test split is for reporting only. Keeps the figures in benchmarks/results/anim_SPLIT.json.
+The test split is for reporting only. Keeps the figures in benchmarks/results/anim_SPLIT.json, with --name in another.
 """
 
 from __future__ import annotations
@@ -273,6 +273,7 @@ def main() -> None:
     parser.add_argument("--fits", default="fitted", choices=("fitted", "true"))
     parser.add_argument("--weights", type=weights_file, action="append", default=[], metavar="NAME=FILE")
     parser.add_argument("--refit", action="store_true")
+    parser.add_argument("--name", default="", help="of the file of figures")
     options = parser.parse_args()
     torch.set_num_threads(1)
     plan = Plan(
@@ -289,7 +290,7 @@ def main() -> None:
     summary = {"people": plan.people, "fits": options.fits, "points": options.points}
     with contextlib.redirect_stdout(io.StringIO()):
         # It was printed, and the file holds every column.
-        keep(f"anim_{plan.split}", [], **summary, table=lines, orders=claims)
+        keep(options.name or f"anim_{plan.split}", [], **summary, table=lines, orders=claims)
 
 
 if __name__ == "__main__":
