@@ -173,7 +173,7 @@ def known(options: argparse.Namespace, rows: dict[str, Method]) -> Figures:
             if not kept.is_file() or row in options.redo:
                 truth = truth or case.truth(options.points)
                 kept.parent.mkdir(exist_ok=True)
-                write_json(kept, one(method, case, truth, False))
+                write_json(kept, one(method, case, truth, "fitted", True))
             figures = json.loads(kept.read_text("utf-8"))
             if "refused" in figures:
                 print(f"{row} refused {entry['known']}: {figures['refused']}")
