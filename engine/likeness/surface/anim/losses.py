@@ -109,7 +109,7 @@ def sign_loss(found: Tensor, truth: Tensor) -> Tensor:
     """Cross-entropy of being inside, the field over 1 cm as log-odds: zero where inside and outside are as likely.
 
     L_sdf alone, with most points near the surface, is also lowered by a field that is small everywhere: without the
-    sign the small rows of the comparison had |f| under 1 mm within 2 cm of the surface, inside and outside.
+    sign two small rows of the comparison had |f| under 1 mm within 2 cm of the surface, inside and outside.
     """
     return F.binary_cross_entropy_with_logits(-found / _NEAR_M, (truth < 0).to(found.dtype))
 
