@@ -121,7 +121,7 @@ class Case:
 
 def model_of(fit: Fit) -> BodyModel:
     """The body model whose parameters a fit holds."""
-    return load_default("smpl" if len(fit.pose) == 24 else "smplh", betas=len(fit.betas))
+    return load_default("smpl" if len(fit.pose) == 24 else "smplh", fit.people, len(fit.betas))
 
 
 def cases(plan: Plan) -> Iterator[Case]:
