@@ -7,8 +7,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from likeness.jobs.color_samples import Plan, person_samples, shard_path  # noqa: E402
+from likeness.jobs.color_samples import Plan, person_samples  # noqa: E402
 from likeness.jobs.color_views import ColorViews  # noqa: E402
+from likeness.jobs.layer_samples import shard_path  # noqa: E402
 from likeness.jobs.train_color import main, measured  # noqa: E402
 from likeness.surface.color.looks import MARKS, PIXEL_M  # noqa: E402
 from likeness.surface.color.network import ColorNetwork  # noqa: E402
@@ -36,7 +37,7 @@ def shard(seed: int, count: int = 3) -> dict[str, np.ndarray]:
 def folder(tmp_path):
     for split, seeds in (("train", (0, 1)), ("val", (2,))):
         for seed in seeds:
-            np.savez_compressed(shard_path(tmp_path, Plan(split=split), seed), **shard(seed))
+            np.savez_compressed(shard_path(tmp_path, split, seed), **shard(seed))
     return tmp_path
 
 

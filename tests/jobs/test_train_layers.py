@@ -54,7 +54,7 @@ def shard(seed, count=3):
 def folder(tmp_path):
     for split, seeds in (("train", (0, 1)), ("val", (2,))):
         for seed in seeds:
-            np.savez_compressed(shard_path(tmp_path, Plan(split=split), seed), **shard(seed))
+            np.savez_compressed(shard_path(tmp_path, split, seed), **shard(seed))
     return tmp_path
 
 
@@ -158,7 +158,7 @@ def test_fits_err_by_centimetres_and_gross_ones_by_more():
 
 
 def test_views_with_fitted_bodies_are_drawn_more_often(folder):
-    path = shard_path(folder, Plan(split="train"), 0)
+    path = shard_path(folder, "train", 0)
     kept = shard(0)
     kept["fitted"] = np.array([True, False, False])
     # Views are told apart by their distance.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,15 +15,15 @@ from scipy import ndimage
 from likeness.asset.far import marks_of
 from likeness.body.model import BodyModel, load_default
 from likeness.core.camera import Camera
-from likeness.core.files import write_bytes
 from likeness.core.progress import Report, quiet
 from likeness.jobs.fit_errors import disturbed
+from likeness.jobs.layer_samples import write_shards
 from likeness.surface.color.looks import PIXEL_M, reduced
 from likeness.surface.layers.crop import crop_camera
 from likeness.synthesis.development import Development, develop, draw_development
 from likeness.synthesis.figure import Posed
 from likeness.synthesis.light import Light, light_scene
-from likeness.synthesis.pack import Pack, load_pack
+from likeness.synthesis.pack import Pack
 from likeness.synthesis.picture import Drawn, render, samples_at, see, surface_of
 from likeness.synthesis.places import Place, draw_place
 from likeness.synthesis.poses import draw_pose
@@ -208,25 +207,6 @@ def _hits(
     return out[0], out[1]
 
 
-def shard_path(folder: Path, plan: Plan, index: int) -> Path:
-    """Where a person's views lie."""
-    return Path(folder) / f"{plan.split}_{index:06d}.npz"
-
-
 def make_shards(folder: Path, plan: Plan, indices: Iterable[int], report: Report = quiet) -> Iterator[Path]:
-    """Write people that the folder lacks, one compressed file each, whole or not at all.
-
-    Raises LikenessError("output.unwritable"), and "job.cancelled" through `report`.
-    """
-    pack = load_pack()
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    for index in indices:
-        path = shard_path(folder, plan, index)
-        report(0.0, f"Person {index}")
-        if path.exists():
-            continue
-        buffer = io.BytesIO()
-        arrays: dict[str, Any] = person_samples(pack, plan, index)
-        np.savez_compressed(buffer, **arrays)
-        write_bytes(path, buffer.getvalue())
-        yield path
+    """Write people that the folder lacks; see `write_shards`."""
+    return write_shards(folder, plan.split, indices, lambda pack, i: person_samples(pack, plan, i), report)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -217,27 +217,38 @@ def _steps(depth: NDArray, distance: float) -> NDArray[np.int16]:
     return np.where(depth > 0, steps, NOTHING).astype(np.int16)
 
 
-def shard_path(folder: Path, plan: Plan, index: int) -> Path:
+def shard_path(folder: Path, split: str, index: int) -> Path:
     """Where a person's views lie."""
-    return Path(folder) / f"{plan.split}_{index:06d}.npz"
+    return Path(folder) / f"{split}_{index:06d}.npz"
 
 
 def make_shards(
     folder: Path, plan: Plan, indices: Iterable[int], report: Report = quiet, fitter: Fitter | None = None
 ) -> Iterator[Path]:
-    """Write people that the folder lacks, one compressed file each, whole or not at all.
+    """Write people that the folder lacks; see `write_shards`."""
+    return write_shards(folder, plan.split, indices, lambda pack, i: person_samples(pack, plan, i, fitter), report)
+
+
+def write_shards(
+    folder: Path,
+    split: str,
+    indices: Iterable[int],
+    make: Callable[[Pack, int], dict[str, NDArray[Any]]],
+    report: Report = quiet,
+) -> Iterator[Path]:
+    """Write what `make` gives of people that the folder lacks, one compressed file each, whole or not at all.
 
     Raises LikenessError("output.unwritable"), and "job.cancelled" through `report`.
     """
     pack = load_pack()
     Path(folder).mkdir(parents=True, exist_ok=True)
     for index in indices:
-        path = shard_path(folder, plan, index)
+        path = shard_path(folder, split, index)
         report(0.0, f"Person {index}")
         if path.exists():
             continue
         buffer = io.BytesIO()
-        arrays: dict[str, Any] = person_samples(pack, plan, index, fitter)
+        arrays: dict[str, Any] = make(pack, index)
         np.savez_compressed(buffer, **arrays)
         write_bytes(path, buffer.getvalue())
         yield path
