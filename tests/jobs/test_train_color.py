@@ -7,10 +7,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from likeness.core.errors import LikenessError  # noqa: E402
 from likeness.jobs.color_samples import Plan, person_samples  # noqa: E402
 from likeness.jobs.color_views import ColorViews  # noqa: E402
 from likeness.jobs.layer_samples import shard_path  # noqa: E402
 from likeness.jobs.train_color import main, measured  # noqa: E402
+from likeness.jobs.training import averaged_weights  # noqa: E402
 from likeness.surface.color.looks import MARKS, PIXEL_M  # noqa: E402
 from likeness.surface.color.network import ColorNetwork  # noqa: E402
 from likeness.surface.color.predict import load_color  # noqa: E402
@@ -86,3 +88,12 @@ def test_samples_know_the_far_side() -> None:
     np.testing.assert_allclose(made["last"][0][hit][:, 3:].astype(np.float32).sum(1), 1, atol=0.01)
     front, back = (made[name][0][known & mask].astype(float).mean(0) for name in ("color", "back"))
     assert np.abs(front - back).max() < 60
+
+
+def test_export_refuses_another_networks_run(folder, tmp_path) -> None:
+    run = tmp_path / "run"
+    assert main(["train", str(folder), "--out", str(run), "--steps", "1", "--batch", "2"]) == 0
+    with pytest.raises(LikenessError, match="another network"):
+        averaged_weights(run, torch.nn.Linear(2, 2))
+    with pytest.raises(ValueError, match="no checkpoint"):
+        averaged_weights(tmp_path, torch.nn.Linear(2, 2))

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from likeness.jobs.color_samples import Plan, make_shards
 from likeness.jobs.color_views import ColorViews, dear
-from likeness.jobs.training import Trainer, TrainSettings, checkpoints, read_table
+from likeness.jobs.training import Trainer, TrainSettings, averaged_weights
 from likeness.surface.color.looks import Looks
 from likeness.surface.color.losses import color_loss
 from likeness.surface.color.network import ColorNetwork
@@ -113,16 +113,8 @@ def train(
 
 def export(run: Path, target: Path) -> dict[str, str]:
     """Write a run's averaged weights, rounded to bfloat16; returns the metadata that goes with them."""
-    found = checkpoints(run)
-    if not found:
-        raise ValueError(f"{run} holds no checkpoint")
-    state = torch.load(found[-1], map_location="cpu", weights_only=True)
     model = ColorNetwork()
-    model.load_state_dict(state["averaged"])
-    rows = read_table(run)
-    told = {"steps": str(state["step"]), "images": str(state["images"]), "seconds": str(round(state["seconds"])),
-            "loss": str(rows[-1]["loss"]) if rows else ""}  # fmt: skip
-    return save_color(target, model, told)
+    return save_color(target, model, averaged_weights(run, model))
 
 
 def main(arguments: list[str] | None = None) -> int:

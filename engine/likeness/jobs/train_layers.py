@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from likeness.jobs.fitted_bodies import product_fit
 from likeness.jobs.layer_samples import Plan, make_shards
 from likeness.jobs.layer_views import LayerViews
-from likeness.jobs.training import Trainer, TrainSettings, read_table
+from likeness.jobs.training import Trainer, TrainSettings, averaged_weights
 from likeness.surface.layers.features import Pictures, both_layers, features, first_guess, rays
 from likeness.surface.layers.losses import Truth, layer_loss, unit_normals
 from likeness.surface.layers.network import LayerNetwork, NetworkSettings
@@ -161,27 +161,9 @@ def train(
 def export(run: Path, target: Path, network: NetworkSettings | None = None) -> dict[str, str]:
     """Write a run's averaged weights, rounded to bfloat16; returns the metadata that goes with them."""
     model = LayerNetwork(network)
-    settings = TrainSettings(steps=0)
-    trainer = Trainer(model, _NoTask(), settings, run)
-    if not trainer.resume():
-        raise ValueError(f"{run} holds no checkpoint")
-    rows = read_table(run)
-    metadata = {
-        "network": json.dumps(model.settings.to_dict()),
-        "steps": str(trainer.step),
-        "images": str(trainer.images),
-        "seconds": str(round(trainer.seconds)),
-        "loss": str(rows[-1]["loss"]) if rows else "",
-    }
-    save_weights(target, trainer.averaged, metadata)
+    metadata = {"network": json.dumps(model.settings.to_dict()), **averaged_weights(run, model)}
+    save_weights(target, model, metadata)
     return metadata
-
-
-class _NoTask(LayersTask):
-    """A run that is only read."""
-
-    def __init__(self) -> None:
-        pass
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -114,11 +114,7 @@ class Trainer:
             self.averaged.load_state_dict(state["averaged"])
             self.optimizer.load_state_dict(state["optimizer"])
         except (KeyError, ValueError, RuntimeError) as error:
-            raise LikenessError(
-                "input.checkpoint",
-                f"{found[-1].name}: this checkpoint is of another network.",
-                "Train in another folder, or with the settings that began this one.",
-            ) from error
+            raise _foreign(found[-1]) from error
         self.step, self.images, self.seconds = int(state["step"]), int(state["images"]), float(state["seconds"])
         if self.rank == 0:
             _cut_table(self.folder / "table.jsonl", self.step)
@@ -244,6 +240,37 @@ class Trainer:
 def checkpoints(folder: Path) -> list[Path]:
     """Whole checkpoints in a folder, oldest first."""
     return sorted(Path(folder).glob("checkpoint-*.pt"))
+
+
+def averaged_weights(run: Path, model: nn.Module) -> dict[str, str]:
+    """Fill a model with a run's averaged weights; what their file tells of it: steps, images, seconds, loss.
+
+    Raises ValueError where the run has no checkpoint, LikenessError("input.checkpoint") where it is of another model.
+    """
+    found = checkpoints(run)
+    if not found:
+        raise ValueError(f"{run} holds no checkpoint")
+    state = torch.load(found[-1], map_location="cpu", weights_only=True)
+    try:
+        model.load_state_dict(state["averaged"])
+    except (KeyError, RuntimeError) as error:
+        raise _foreign(found[-1]) from error
+    # The table may have gone on after the checkpoint.
+    rows = [row for row in read_table(run) if row["step"] <= state["step"]]
+    return {
+        "steps": str(state["step"]),
+        "images": str(state["images"]),
+        "seconds": str(round(state["seconds"])),
+        "loss": str(rows[-1]["loss"]) if rows else "",
+    }
+
+
+def _foreign(checkpoint: Path) -> LikenessError:
+    return LikenessError(
+        "input.checkpoint",
+        f"{checkpoint.name}: this checkpoint is of another network.",
+        "Train in another folder, or with the settings that began this one.",
+    )
 
 
 def read_table(folder: Path) -> list[dict[str, float]]:

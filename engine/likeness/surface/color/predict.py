@@ -20,6 +20,7 @@ from likeness.core.errors import LikenessError
 from likeness.core.tensors import read_tensors
 from likeness.surface.color.looks import Looks, carried, looks, reduced
 from likeness.surface.color.network import ColorNetwork, mixed
+from likeness.surface.evaluation.distance import barycentric
 from likeness.surface.layers.crop import crop_camera
 from likeness.surface.layers.network import NetworkSettings
 from likeness.surface.view import Rays
@@ -102,22 +103,10 @@ def body_hits(body: tuple[NDArray, NDArray], marks: NDArray, camera: Camera) -> 
         values = np.full((len(face), marks.shape[1]), np.nan, np.float32)
         met = np.nonzero(face >= 0)[0]
         corners = faces[face[met]]
-        share = _barycentric(points[met], vertices[corners])
+        share = barycentric(points[met], vertices[corners].astype(np.float64))
         values[met] = np.einsum("nk,nkc->nc", share, marks[corners])
         out.append(values.reshape(camera.height, camera.width, -1))
     return out[0], out[1]
-
-
-def _barycentric(points: NDArray, corners: NDArray) -> NDArray[np.float64]:
-    """Shares (N, 3) of corners (N, 3, 3) at points (N, 3) in their planes."""
-    a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    normal = np.cross(a, b).astype(np.float64)
-    scale = np.maximum((normal**2).sum(1), 1e-30)
-    away = points - corners[:, 0]
-    second = (np.cross(away, b) * normal).sum(1) / scale
-    third = (np.cross(a, away) * normal).sum(1) / scale
-    share = np.clip(np.stack([1 - second - third, second, third], 1), 0, 1)
-    return share / share.sum(1, keepdims=True)
 
 
 def _finer(network: ColorNetwork, seen: Looks) -> NDArray[np.float32]:
